@@ -81,7 +81,7 @@ class HTTPSink(BufferedSink):
         batch: int = 1,
         **options: Any,
     ) -> None:
-        parts = _split(url)
+        parts, host = _split(url)
         if "@" in parts.netloc:
             raise ConfigError(
                 f"the URL of {parts.scheme}: must not hold a password, as reports and logs show "
@@ -90,7 +90,7 @@ class HTTPSink(BufferedSink):
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         name = f"{parts.scheme}://{parts.netloc}/#{digest(path)}"
         super().__init__(name, batch=batch, **options)
-        self._host = parts.hostname
+        self._host = host
         self._port = parts.port
         self._path = path
         self._timeout = timeout
@@ -156,8 +156,8 @@ def _authorization(user: str | None, secret: str | None) -> dict[str, str]:
     return {} if secret is None else {"Authorization": f"Bearer {secret}"}
 
 
-def _split(url: str) -> SplitResult:
-    """Return the parts of a URL; what it holds is not shown, as it may be a secret."""
+def _split(url: str) -> tuple[SplitResult, str]:
+    """Return the parts of a URL and its host; errors do not show it, as it may be a secret."""
     form = "the URL of a webhook must be http://HOST:PORT/PATH or https://HOST:PORT/PATH"
     try:
         parts = urlsplit(url)
@@ -168,7 +168,7 @@ def _split(url: str) -> SplitResult:
         raise ConfigError(f"{form} with a port of 1 to 65535, got another host or port")
     if not parts.hostname:
         raise ConfigError(f"{form}, got no host")
-    return parts
+    return parts, parts.hostname
 
 
 def _tls_context(ca: str | None) -> ssl.SSLContext:
