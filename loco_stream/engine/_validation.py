@@ -227,6 +227,8 @@ def _class_fault(label: Label, y: Label) -> str | None:
         return f"`y` {_RANGE}, got {shown(y)}"
     if isinstance(label, int) and not -(2**63) <= label < 2**64:
         return f"`y` must be an integer of 64 bits, got {shown(y)}"
+    if isinstance(label, complex):
+        return f"`y` must be a text, a number that is not complex, or true or false, got {shown(y)}"
     try:
         hash(label)
     except TypeError:

@@ -45,7 +45,12 @@ from loco_stream.estimators._decision import Decision
 from loco_stream.estimators._inputs.categories import Categories, TextColumn, text_columns
 from loco_stream.estimators._inputs.data_warnings import DataWarnings
 from loco_stream.estimators._inputs.row_times import NO_TIMES, row_time, row_times
-from loco_stream.estimators._inputs.slots import FeatureSlots, hashable_value, require_mapping
+from loco_stream.estimators._inputs.slots import (
+    FeatureSlots,
+    hashable_value,
+    require_mapping,
+    require_storable,
+)
 from loco_stream.estimators._inputs.tables import Names, Table, column_names, labels
 from loco_stream.estimators._saved_checks import check_flag, check_names, check_width
 from loco_stream.estimators._tickets import Origin, Ticket
@@ -149,6 +154,8 @@ class ModelCore:
         has_room = self.state is not None and self.slots.index.keys() >= set(features)
         if has_room and not texts and None not in known:
             return known
+        for name in features:
+            require_storable(name, "x", "name of a feature")
         n_slots = len(self.slots)
         n_classes = len(self.classes)
         n_known = self.slots.n_features

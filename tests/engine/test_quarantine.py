@@ -108,6 +108,12 @@ def test_blocks_and_labels_with_such_numbers_are_refused():
     assert valid.n_refused == 4
 
 
+def test_a_complex_label_is_refused_whether_there_is_a_log_or_not():
+    valid = validate_events([Sample({"a": 1.0}, 2j), Labels([0], [2j])], "classification")
+    assert valid.n_refused == 2
+    assert "that is not complex, or true or false, got 2j" in valid.refused[0][1]
+
+
 @pytest.mark.parametrize(
     "event",
     [

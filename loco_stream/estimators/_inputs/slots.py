@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from loco_stream._arrays import Float64
 from loco_stream._numbers import NO_NUMBERS, shown, to_number
+from loco_stream._text import has_surrogate
 from loco_stream.errors import InputError
 from loco_stream.estimators._inputs.categories import UNKNOWN, Categories, is_text
 
@@ -32,7 +33,8 @@ def require_mapping(x: object) -> None:
 def hashable_value(value: Any, field: str = "y", what: str = "class label") -> Hashable:
     """Return a class label, or the name of a sequence or a target, as a plain Python value.
 
-    Raises `InputError` for None, NaN and unhashable values; `field` and `what` are for its message.
+    Raises `InputError` for None, NaN, unhashable values and what `require_storable` refuses;
+    `field` and `what` are for its message.
     """
     plain = value.item() if isinstance(value, np.generic) else value
     try:
@@ -45,7 +47,20 @@ def hashable_value(value: Any, field: str = "y", what: str = "class label") -> H
         raise InputError(
             f"`{field}` must be a hashable {what} other than None and NaN, got {shown(value)}"
         )
+    require_storable(plain, field, what)
     return plain
+
+
+def require_storable(value: Hashable, field: str, what: str) -> None:
+    """Raise `InputError` for a complex number and a text with a lone surrogate: no file holds them.
+
+    `field` and `what` are for the message.
+    """
+    if isinstance(value, complex | np.complexfloating) or has_surrogate(value):
+        raise InputError(
+            f"`{field}` must be a {what} other than complex numbers and texts of invalid Unicode, "
+            f"got {shown(value)}"
+        )
 
 
 def _equals_itself(label: Hashable) -> bool:

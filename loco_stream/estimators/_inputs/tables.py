@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._numbers import LARGEST, require_number, to_number
-from loco_stream._text import counted
+from loco_stream._text import counted, has_surrogate
 from loco_stream.errors import InputError
 from loco_stream.estimators._inputs.categories import is_text
 from loco_stream.estimators._inputs.frames import as_frame, columns_of
@@ -140,8 +140,9 @@ def labels(y: Any, n: int, learned: Int64) -> tuple[list[Hashable], Int64]:
     if len(learned) < n:
         values = [values[row] for row in learned]
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuU":
-        return _labels_of_array(values)
-    if not {str, int, bool}.issuperset(map(type, values)):
+        return _labels_of_array(values, learned)
+    is_plain = {str, int, bool}.issuperset(map(type, values))
+    if not is_plain or any(map(has_surrogate, {*values})):
         values = _checked(values, learned)
     found = {value: slot for slot, value in enumerate(dict.fromkeys(values))}
     return list(found), np.fromiter(map(found.__getitem__, values), np.int64, len(values))
@@ -152,10 +153,10 @@ def _checked(values: Iterable[Any], rows: Int64) -> list[Hashable]:
     return [hashable_value(y, f"y[{row}]") for row, y in zip(rows, values, strict=True)]
 
 
-def _labels_of_array(values: Array) -> tuple[list[Hashable], Int64]:
+def _labels_of_array(values: Array, rows: Int64) -> tuple[list[Hashable], Int64]:
     distinct, first, places = np.unique(values, return_index=True, return_inverse=True)
     order = first.argsort()
-    return [hashable_value(distinct[k]) for k in order], order.argsort()[places]
+    return _checked(distinct[order], rows[first[order]]), order.argsort()[places]
 
 
 def targets(y: Any, n: int) -> Float64:

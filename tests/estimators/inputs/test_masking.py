@@ -201,3 +201,16 @@ def test_a_label_must_be_hashable_and_known(y):
     with pytest.raises(InputError, match="`y` must be a hashable class label"):
         model.learn_one({"a": 1.0}, y)
     assert (model.n_seen, model.classes) == (0, ())
+
+
+@pytest.mark.parametrize("value", ["\ud800", 2j, np.complex64(2j), np.str_("x\udfff")])
+def test_what_no_file_can_hold_is_refused_as_label_and_as_name(value):
+    estimator = LOCOClassifier(hidden_sizes=4, seed=1)
+    learned = "must be a {} other than complex numbers and texts of invalid Unicode, got "
+    with pytest.raises(InputError, match="`y` " + learned.format("class label")):
+        estimator.learn_one({"a": 1.0}, value)
+    with pytest.raises(InputError, match=r"`y\[1\]` " + learned.format("class label")):
+        estimator.learn_array(np.zeros((2, 1)), ["on", value])
+    with pytest.raises(InputError, match="`x` " + learned.format("name of a feature")):
+        estimator.learn_one({value: 1.0}, "on")
+    assert estimator.n_seen == 0
