@@ -261,6 +261,8 @@ def _check_label(row_id: Any, label: Any, limits: Limits, seq: int | None = None
     _check_id(row_id, limits)
     if not isinstance(label, str | int | float | bool | dict | None):
         raise SourceError(f"`label` must be a text, a number, a map or null, got {shown(label)}")
+    if label == "":
+        raise SourceError("`label` must be the label of the row, or null for none, got ''")
     _check_target("label", label, limits)
     return NamedLabel(row_id, label, seq)
 
@@ -408,7 +410,8 @@ def _check_row(row: _Row, features: Features, limits: Limits) -> NamedRow:
     if row.seq is not None and row.seq >= 2**64:
         raise SourceError(f"seq must be a number of 64 bits, got {shown(row.seq)}")
     t = math.nan if row.t is None or math.isinf(row.t) else row.t
-    return NamedRow(x, row.y, row.seq, t, row.sequence, row.id)
+    y = None if row.y == "" else row.y  # as an empty cell of a table
+    return NamedRow(x, y, row.seq, t, row.sequence, row.id)
 
 
 def _name_values(values: list[_Value], features: Features) -> dict[str, _Value]:

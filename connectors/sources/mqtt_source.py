@@ -27,6 +27,7 @@ from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Labels, Position
 
 _RECONNECT_SECONDS = 1.0
+_WITHIN = 0.1  # seconds
 
 _log = logging.getLogger(__name__)
 
@@ -70,8 +71,8 @@ class MQTTSource(BrokerSource):
         ``topic``: each message is one value, a number or a word, and several topics form one row.
         Features are named by the last part of the topic; the one named `target` is the label.
     within
-        Time after the first value in which the other values of such a row arrive. A feature that
-        repeats starts the next row earlier.
+        Time after the first value in which the other values of such a row arrive, by default 0.1 s.
+        A feature that repeats starts the next row earlier.
     username
         Login name. The password is read from the environment variable
         ``LOCO_STREAM_MQTT_PASSWORD``, or from the file that ``LOCO_STREAM_MQTT_PASSWORD_FILE``
@@ -105,7 +106,7 @@ class MQTTSource(BrokerSource):
         port: int | None = None,
         labels: str | None = None,
         join: str | None = None,
-        within: Seconds = 0.1,
+        within: Seconds | None = None,
         client_id: str = "loco-stream",
         username: str | None = None,
         tls: bool = False,
@@ -114,6 +115,9 @@ class MQTTSource(BrokerSource):
         port = port or (8883 if tls else 1883)
         super().__init__(f"mqtt://{host}:{port}/{topic}", **options)
         _check(topic, client_id, join)
+        if within is not None and join is None:
+            raise ConfigError(f"`within` needs join=topic, got {within:g} without it")
+        within = _WITHIN if within is None else within
         check_positive(within=within)
         self._mqtt = MQTT.load()
         self._listened = 0.0  # seconds in `loop`

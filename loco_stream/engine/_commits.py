@@ -337,7 +337,9 @@ class CommitPipeline:
             if self._replay(store, new):
                 at = self.cursor
                 more = f" and {counted(at.skip, 'row')}" if at.skip else ""
-                _log.info("resumed at commit %d: %s%s", at.commit, at.position, more)
+                samples = counted(self._handler.trainer.n_samples, "sample")
+                _log.info("resumed at commit %d%s, after %s", at.commit, more, samples)
+                _log.debug("position of the source: %s", at.position)
                 return self.cursor
 
     def _begin_again(self, store: Store, saved: State) -> None:

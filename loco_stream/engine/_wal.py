@@ -24,6 +24,7 @@ from itertools import pairwise, zip_longest
 from pathlib import Path
 
 from loco_stream._persistence.files import atomic_write, numbered_files
+from loco_stream._text import counted
 from loco_stream.errors import CheckpointError, ConfigError
 
 _HEAD = struct.Struct("<4sIIQ")
@@ -222,9 +223,10 @@ class WriteAheadLog:
         """Copy an unreadable end of a segment to a file of its own."""
         kept = path.with_name(f"{path.name}.{offset}.damaged")
         atomic_write(kept, tail, mode=0o600)
+        commits = counted(max(1, tail.count(_MAGIC)), "commit")
         self.notes.append(
-            f"the last {len(tail):,} bytes of {path}, about {max(1, tail.count(_MAGIC))} commits, "
-            f"cannot be read and are kept in {kept}; acknowledged rows in them are not learned"
+            f"the last {len(tail):,} bytes of {path}, about {commits}, cannot be read and are kept "
+            f"in {kept}; acknowledged rows in them are not learned"
         )
 
     def _open(self, commit: int) -> None:

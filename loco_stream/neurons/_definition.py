@@ -230,6 +230,10 @@ class NeuronModel:
     nir_node: str | None = None
     dense: DenseOperations | None = None
 
+    def __reduce__(self) -> tuple[Callable[[str], NeuronModel], tuple[str]]:
+        """Pickle the name: kernels are of this process, and networks hold the registered model."""
+        return find, (self.name,)
+
 
 _BY_NAME: dict[str, NeuronModel] = {}
 _BY_KIND: dict[type[tuple[object, ...]], NeuronModel] = {}

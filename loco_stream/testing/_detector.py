@@ -9,6 +9,7 @@ from typing import Any
 from loco_stream.drift import DetectorDefinition
 from loco_stream.drift.detectors import ErrorTest
 from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.testing._lifecycle import require_argument
 
 _STATIONARY = ((0.05, 2000), (0.2, 2000), (0.4, 2000))  # error rate, rows
 _MOST_FALSE_ALARMS = 30  # in all stationary streams together: one in 200 rows
@@ -28,6 +29,8 @@ def check_detector(definition: DetectorDefinition) -> None:
     ------
     AssertionError
         The detector lacks something; the text names it.
+    ConfigError
+        `definition` is something else.
 
     Examples
     --------
@@ -35,6 +38,8 @@ def check_detector(definition: DetectorDefinition) -> None:
     >>> from loco_stream.testing import check_detector
     >>> check_detector(detector_named("HDDMA"))
     """
+    is_definition = isinstance(definition, DetectorDefinition)
+    require_argument(is_definition, "definition", "a DetectorDefinition", definition)
     _check_names(definition)
     _check_options(definition)
     _check_alarms(definition)

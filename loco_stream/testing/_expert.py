@@ -25,6 +25,7 @@ from loco_stream.estimators._explain.relevance import contributions
 from loco_stream.estimators._regressor import LOCORegressor
 from loco_stream.estimators._saving import load, save
 from loco_stream.fleet._merging import merge
+from loco_stream.testing._lifecycle import require_argument
 
 Model: TypeAlias = Any  # a LOCOClassifier or a LOCORegressor
 Parameters: TypeAlias = dict[str, Any]  # constructor parameters
@@ -55,6 +56,8 @@ def check_expert(expert: Expert, **parameters: Any) -> None:
     ------
     AssertionError
         Something is wrong; the message names it.
+    ConfigError
+        `expert` is something else.
 
     Examples
     --------
@@ -62,6 +65,7 @@ def check_expert(expert: Expert, **parameters: Any) -> None:
     >>> from loco_stream.testing import check_expert
     >>> check_expert(EXPERTS[1])
     """
+    require_argument(isinstance(expert, Expert), "expert", "an Expert", expert)
     _check_definition(expert)
     problems = [name for name in _KINDS if _takes_part(expert, name, parameters)]
     _require(problems, expert, f"has no outputs, scores, opinions or log-odds with {parameters}")

@@ -1,4 +1,4 @@
-"""Common parts of the checks of sources and sinks."""
+"""Common parts of the checks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from typing import TypeVar
 
+from loco_stream._numbers import shown
+from loco_stream.errors import ConfigError
 from loco_stream.stream import Sink, Source
 
 T = TypeVar("T")
+
+
+def require_argument(condition: bool, name: str, what: str, value: object) -> None:
+    """Raise `ConfigError` with the name of a check's argument unless a condition holds."""
+    if not condition:
+        raise ConfigError(f"`{name}` must be {what}, got {shown(value)}")
 
 
 def require(condition: bool, subject: object, sentence: str) -> None:

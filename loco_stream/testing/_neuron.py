@@ -21,6 +21,7 @@ from loco_stream.neurons import NeuronModel, WindowOperations
 from loco_stream.neurons import _operations as operations
 from loco_stream.neurons._operations import Neurons
 from loco_stream.neurons._spikes import MOST_SPIKES
+from loco_stream.testing._lifecycle import require_argument
 
 Function: TypeAlias = Callable[..., Any]
 _N = 5  # neurons
@@ -55,6 +56,8 @@ def check_neuron(model: NeuronModel) -> None:
     ------
     AssertionError
         Something is wrong; the message names it.
+    ConfigError
+        `model` is something else.
 
     Examples
     --------
@@ -62,6 +65,7 @@ def check_neuron(model: NeuronModel) -> None:
     >>> from loco_stream.testing import check_neuron
     >>> check_neuron(neurons.find("lif"))
     """
+    require_argument(isinstance(model, NeuronModel), "model", "a NeuronModel", model)
     _check_definition(model)
     _check_parameters(model)
     _check_start(model)

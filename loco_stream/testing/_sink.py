@@ -10,7 +10,13 @@ import numpy as np
 
 from loco_stream.records import KINDS
 from loco_stream.stream import Prediction, Predictions, Record, Sink
-from loco_stream.testing._lifecycle import check_counts, check_sentence, require, within
+from loco_stream.testing._lifecycle import (
+    check_counts,
+    check_sentence,
+    require,
+    require_argument,
+    within,
+)
 
 _MAX_CALL = 2.0  # seconds that a call of the learner may take
 _SETTLE = 0.1  # seconds without a record after which no more are expected
@@ -65,6 +71,8 @@ def check_sink(
     ------
     AssertionError
         The sink violates a requirement of `Sink`, which the text names.
+    ConfigError
+        `make_sink` is something else.
 
     Examples
     --------
@@ -86,6 +94,7 @@ def check_sink(
     ...     return new
     >>> check_sink(lambda: Keep(kept), received=received)
     """
+    require_argument(callable(make_sink), "make_sink", "a function without arguments", make_sink)
     check = _SinkCheck(make_sink, received, timeout)
     check.declarations()
     check.kinds()

@@ -19,6 +19,7 @@ from loco_stream.testing._lifecycle import (
     in_thread,
     is_json,
     require,
+    require_argument,
     within,
 )
 from loco_stream.testing._rows import RowTexts, event_fault, rows_of
@@ -64,6 +65,8 @@ def check_source(
     ------
     AssertionError
         The source violates a requirement of `Source`, which the text names.
+    ConfigError
+        `make_source` is something else.
 
     Examples
     --------
@@ -75,6 +78,9 @@ def check_source(
     >>> np.save(path, np.eye(100))
     >>> check_source(lambda: NPYSource(path, target=0), n_rows=100)
     """
+    require_argument(
+        callable(make_source), "make_source", "a function without arguments", make_source
+    )
     check = _SourceCheck(make_source, n_rows, send, timeout)
     check.run(_check_declarations)
     first = check.run(lambda source: check.read(source, n_rows))

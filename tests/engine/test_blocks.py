@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -280,7 +281,9 @@ def test_a_run_in_blocks_that_is_resumed_within_a_group_equals_one_in_rows(stop,
     resumed = engine(checkpoint=tmp_path, resume=True)
     report = resumed.run().to_dict()
     (line,) = (line for line in caplog.messages if line.startswith("resumed at commit"))
-    assert line.endswith(" rows")  # beyond the position of the source, which is that of a block
+    assert re.search(
+        r"commit \d+ and \d+ rows, after", line
+    )  # beyond the position of the source, which is that of a block
     model = LOCOClassifier(hidden_sizes=(12,), seed=1)
     whole = outcome(model, TaskMonitor(**monitor), Rows(X, y))
     report = {k: v for k, v in report.items() if k not in TIMES}

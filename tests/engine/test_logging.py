@@ -34,7 +34,7 @@ def test_a_run_logs_its_start_its_checkpoints_and_its_end(tmp_path, caplog, caps
     StreamEngine(Means(), ListSource(rows(20)), checkpoint=tmp_path, resume=True).run()
     again = messages(caplog, logging.INFO)
     assert any(text.startswith("resuming from ") for text in again)
-    assert any(text.startswith("resumed at commit 10") for text in again)
+    assert "resumed at commit 10, after 10 samples" in again
     assert {record.name for record in caplog.records} == {
         "loco_stream.engine.checkpoint",
         "loco_stream.engine.commits",

@@ -222,6 +222,14 @@ def test_a_tail_that_is_no_incomplete_record_is_moved(tmp_path, tail):
     assert aside.read_bytes() == tail
 
 
+def test_a_single_unreadable_commit_is_counted_as_one(tmp_path):
+    (path,) = filled(tmp_path, 2)
+    path.write_bytes(path.read_bytes() + b"LREC" + bytes(40) + b"x")
+    log = WriteAheadLog(tmp_path)
+    assert len([*log.replay(0)]) == 2
+    assert "about 1 commit, cannot be read" in log.notes[0]
+
+
 def test_the_loss_of_the_newest_segment_is_detected(tmp_path):
     paths = filled(tmp_path, 6, rotate_after=(2, 4))
     paths[2].unlink()

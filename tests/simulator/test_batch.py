@@ -64,6 +64,14 @@ def test_results_equal_single_runs(name, threads):
             np.testing.assert_array_equal(ours_of, theirs_of, strict=True)
 
 
+@pytest.mark.parametrize("name", NETS)
+def test_a_pickled_network_runs_as_before(name):
+    net = NETS[name]()
+    again = pickle.loads(pickle.dumps(net)).run(*samples()[-1], 50.0)
+    assert len(again) > 0
+    assert again.times.tobytes() == net.run(*samples()[-1], 50.0).times.tobytes()
+
+
 def test_samples_of_currents():
     net = Network.from_weights([np.random.default_rng(3).normal(size=(4, 6))], inputs="currents")
     currents = np.random.default_rng(4).uniform(0, 2, (9, 4))

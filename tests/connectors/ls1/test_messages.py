@@ -84,3 +84,10 @@ def test_an_error_does_not_repeat_a_long_message(row):
 @pytest.mark.parametrize("number", [34, 45, 91, 123])
 def test_a_number_alone_in_messagepack_is_no_json(number):
     assert read_message(msgspec.msgpack.encode(number)).x == {"value": number}
+
+
+def test_an_empty_text_is_no_label():
+    assert read_message(b'{"speed": 0.4, "y": ""}').y is None
+    assert read_message(b'{"x": {"speed": 0.4}, "y": ""}').y is None
+    with pytest.raises(SourceError, match="`label` must be the label of the row, or null for none"):
+        read_message(b'{"id": 7, "label": ""}')

@@ -401,6 +401,7 @@ def test_bad_urls_are_refused(url, error, text):
     ("options", "text"),
     [
         ("join=rows", "`join` must be 'topic', got 'rows'"),
+        ("within=300ms", "`within` needs join=topic, got 0.3 without it"),
         ("join=topic&within=0", "`within` must be a number above 0, got 0.0"),
         ("join=topic&within=soon", "a duration such as 0.1, 0.1s or 100ms"),
     ],
