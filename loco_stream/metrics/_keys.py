@@ -16,13 +16,14 @@ from loco_stream.metrics.scores._definition import ReportKey
 _OTHERS = (
     ReportKey("n_rows", "rows processed, with and without a label", "rows", "rows", "counter"),
     ReportKey("roc_auc", "mean over the classes of the area under the ROC curve, each class "
-              "against all others", "fraction", "roc_auc", problem="classification",
-              label="ROC AUC", form="{:.4f}"),
+              "against all others; probabilities are counted in 512 bins", "fraction",
+              "roc_auc", problem="classification", label="ROC AUC", form="{:.4f}"),
     ReportKey("window_roc_auc", "the same over the sliding window", "fraction",
               "window_roc_auc", problem="classification"),
     ReportKey("fading_roc_auc", "the same with weights that fall by 0.1 % per row of age",
               "fraction", "fading_roc_auc", problem="classification"),
-    ReportKey("average_precision", "mean over the classes of the average precision", "fraction",
+    ReportKey("average_precision",
+              "mean over the classes of the average precision, from the same bins", "fraction",
               "average_precision", problem="classification", label="average precision",
               form="{:.4f}"),
     ReportKey("window_average_precision", "the same over the sliding window", "fraction",
