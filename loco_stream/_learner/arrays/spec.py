@@ -46,6 +46,12 @@ POSITIVE = (np.finfo(np.float64).tiny, _MAX_DOUBLE)
 
 Record = Any  # a numpy.record, whose fields are attributes for Python and for compiled code
 Group = TypeVar("Group")
+
+
+class Nothing(NamedTuple):
+    """The group without arrays."""
+
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
