@@ -135,6 +135,16 @@ def axes(
     return Axes(names, start, derived, within)
 
 
+def diagonal(value: float) -> Callable[[Array, Shapes], None]:
+    """Return the start of square matrices, the last two axes: `value` on the diagonal."""
+
+    def start(array: Array, shapes: Shapes) -> None:
+        places = np.arange(array.shape[-1])
+        array[..., places, places] = value
+
+    return start
+
+
 PerFeature: TypeAlias = Annotated[Float64, axes("features")]
 PerClass: TypeAlias = Annotated[Float64, axes("classes")]
 

@@ -20,7 +20,6 @@ from loco_stream._learner.arrays.spec import (
     NOT_NEGATIVE,
     PerClass,
     Record,
-    Shapes,
     axes,
     grown,
     make_group,
@@ -30,26 +29,12 @@ from loco_stream._learner.arrays.spec import (
 )
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.readout.delayed_values import ERRORS
-from loco_stream._learner.readout.intervals import COVERAGES
-from loco_stream._learner.readout.stacks import FIRST_STACK_PRIOR, start_equal
+from loco_stream._learner.readout.intervals import start_risks
+from loco_stream._learner.readout.stacks import start_equal, start_prior
 from loco_stream._learner.settings import Settings
 from loco_stream._options import Layout
 
 Float64 = NDArray[np.float64]
-
-
-def _start_rows_equal(weights: Array, shapes: Shapes) -> None:
-    for row in weights:
-        start_equal(row, shapes)
-
-
-def _start_priors(projectors: Array, shapes: Shapes) -> None:
-    for projector in projectors:
-        np.fill_diagonal(projector, FIRST_STACK_PRIOR)
-
-
-def _start_risks(risks: Array, shapes: Shapes) -> None:
-    risks[:] = [1.0 - coverage for coverage in COVERAGES[: risks.shape[1]]]
 
 
 class Statistics(NamedTuple):
@@ -69,14 +54,14 @@ class Residuals(NamedTuple):
     counters: Annotated[NDArray[np.record], records("classes", np.int64, n_residuals=0)]
     recent: Annotated[Float64, axes("classes", "residuals", within=NOT_NEGATIVE)]
     ordered: Annotated[Float64, axes("classes", "residuals", within=NOT_NEGATIVE)]
-    risks: Annotated[Float64, axes("classes", "coverages", start=_start_risks, within=(0.0, 1.0))]
+    risks: Annotated[Float64, axes("classes", "coverages", start=start_risks, within=(0.0, 1.0))]
 
 
 class Stacks(NamedTuple):
     """The least-squares stack of each target, as in `StackState`."""
 
-    weights: Annotated[Float64, axes("classes", "stacked", start=_start_rows_equal)]
-    projectors: Annotated[Float64, axes("classes", "stacked", "stacked", start=_start_priors)]
+    weights: Annotated[Float64, axes("classes", "stacked", start=start_equal)]
+    projectors: Annotated[Float64, axes("classes", "stacked", "stacked", start=start_prior)]
 
 
 class Delayed(NamedTuple):
@@ -84,9 +69,9 @@ class Delayed(NamedTuple):
 
     errors: Annotated[NDArray[np.record], records("classes", np.float64, **ERRORS)]
     log_weights: Annotated[Float64, axes("classes", "late_experts")]
-    stacks: Annotated[Float64, axes("classes", "late_stacked", start=_start_rows_equal)]
+    stacks: Annotated[Float64, axes("classes", "late_stacked", start=start_equal)]
     projectors: Annotated[
-        Float64, axes("classes", "late_stacked", "late_stacked", start=_start_priors)
+        Float64, axes("classes", "late_stacked", "late_stacked", start=start_prior)
     ]
 
 
