@@ -6,14 +6,11 @@ of a single target take; none of them may return one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Array
-from loco_stream._learner.arrays.allocate import lengths_of
+from loco_stream._arrays import Float64, Records
 from loco_stream._learner.arrays.scratch import Scratch
 from loco_stream._learner.arrays.shapes import shapes_of
 from loco_stream._learner.arrays.spec import (
@@ -22,10 +19,8 @@ from loco_stream._learner.arrays.spec import (
     Record,
     axes,
     grown,
-    make_group,
     record,
     records,
-    restored,
 )
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.readout.delayed_values import ERRORS
@@ -33,8 +28,6 @@ from loco_stream._learner.readout.intervals import start_risks
 from loco_stream._learner.readout.stacks import start_equal, start_prior
 from loco_stream._learner.settings import Settings
 from loco_stream._options import Layout
-
-Float64 = NDArray[np.float64]
 
 
 class Statistics(NamedTuple):
@@ -51,7 +44,7 @@ class Statistics(NamedTuple):
 class Residuals(NamedTuple):
     """Residuals of each target, as in `ResidualState`."""
 
-    counters: Annotated[NDArray[np.record], records("classes", np.int64, n_residuals=0)]
+    counters: Annotated[Records, records("classes", np.int64, n_residuals=0)]
     recent: Annotated[Float64, axes("classes", "residuals", within=NOT_NEGATIVE)]
     ordered: Annotated[Float64, axes("classes", "residuals", within=NOT_NEGATIVE)]
     risks: Annotated[Float64, axes("classes", "coverages", start=start_risks, within=(0.0, 1.0))]
@@ -67,7 +60,7 @@ class Stacks(NamedTuple):
 class Delayed(NamedTuple):
     """What late values need of each target, as in `DelayedValueState`."""
 
-    errors: Annotated[NDArray[np.record], records("classes", np.float64, **ERRORS)]
+    errors: Annotated[Records, records("classes", np.float64, **ERRORS)]
     log_weights: Annotated[Float64, axes("classes", "late_experts")]
     stacks: Annotated[Float64, axes("classes", "late_stacked", start=start_equal)]
     projectors: Annotated[
@@ -111,11 +104,6 @@ class TargetModel(NamedTuple):
     work: TargetScratch
 
 
-def allocate_targets(layout: Layout, settings: Settings, n_features: int, n: int) -> TargetState:
-    """Make the state of `n` targets."""
-    return make_group(TargetState, shapes_of(layout, settings, n_features, n))
-
-
 def grow_targets(
     layout: Layout, settings: Settings, targets: TargetState, n_features: int, n: int
 ) -> TargetState:
@@ -123,18 +111,3 @@ def grow_targets(
     before = shapes_of(layout, settings, n_features, len(targets.statistics.mean))
     shapes = shapes_of(layout, settings, n_features, n)
     return grown(targets, before, shapes)
-
-
-def restore_targets(
-    layout: Layout, settings: Settings, arrays: Mapping[str, Array], lengths: tuple[int, int]
-) -> TargetState:
-    """Return the state whose arrays `flatten` named, for so many features and targets.
-
-    Raises what `spec.restored` raises.
-    """
-    return restored(TargetState, arrays, shapes_of(layout, settings, *lengths))
-
-
-def allocate_target_scratch(layout: Layout, settings: Settings, state: State) -> TargetScratch:
-    """Make the working memory that fits `state`."""
-    return make_group(TargetScratch, shapes_of(layout, settings, *lengths_of(state)))
