@@ -11,12 +11,12 @@ from loco_stream._arrays import Float64, Int64
 from loco_stream._learner.arrays.allocate import lengths_of, shapes_for
 from loco_stream._learner.arrays.scratch import Scratch
 from loco_stream._learner.arrays.shapes import shapes_of
-from loco_stream._learner.arrays.spec import make_group, restored
+from loco_stream._learner.arrays.spec import grown, make_group, restored
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.kernel_args import KernelArgs
 from loco_stream._learner.settings import Settings
 from loco_stream._learner.targets import head_step
-from loco_stream._learner.targets.heads import HeadModel, HeadState, grow_heads
+from loco_stream._learner.targets.heads import HeadModel, HeadState
 from loco_stream._learner.targets.state import TargetScratch, TargetState
 from loco_stream._options import ModelOptions
 from loco_stream._persistence.content import SavedArrays
@@ -42,11 +42,13 @@ class HeadCore(TargetCore):
     def adopt(self, settings: Settings, state: State) -> None:
         """Continue with a state whose arrays were made or replaced."""
         n_features = lengths_of(state)[0]
+        shapes = shapes_of(self.layout, settings, n_features, self.n_heads)
         if self.heads is None:
-            shapes = shapes_of(self.layout, settings, n_features, self.n_heads)
             self.heads = make_group(HeadState, shapes)
-        else:
-            self.heads = grow_heads(self.layout, settings, self.heads, n_features)
+        else:  # the rows kept lack the new features
+            width = self.heads.rows.shape[1]
+            before = shapes_of(self.layout, settings, width, self.n_heads)
+            self.heads = grown(self.heads, before, shapes)
         super().adopt(settings, state)
 
     def _make_args(self, settings: Settings, state: State, scratch: Scratch) -> KernelArgs:

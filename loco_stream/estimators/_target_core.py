@@ -12,7 +12,7 @@ from loco_stream._arrays import Float64, Int64
 from loco_stream._learner.arrays.allocate import lengths_of, shapes_for
 from loco_stream._learner.arrays.scratch import Scratch
 from loco_stream._learner.arrays.shapes import shapes_of
-from loco_stream._learner.arrays.spec import build, copies, make_group, restored
+from loco_stream._learner.arrays.spec import build, copies, grown, make_group, restored
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.kernel_args import KernelArgs
 from loco_stream._learner.readout.experts import EXPERTS
@@ -23,7 +23,6 @@ from loco_stream._learner.targets.state import (
     TargetModel,
     TargetScratch,
     TargetState,
-    grow_targets,
 )
 from loco_stream._numbers import shown
 from loco_stream._options import ModelOptions
@@ -60,10 +59,12 @@ class TargetCore(ModelCore):
     def adopt(self, settings: Settings, state: State) -> None:
         """Continue with a state whose arrays were made or replaced."""
         lengths = lengths_of(state)
+        shapes = shapes_of(self.layout, settings, *lengths)
         if self.targets is None:
-            self.targets = make_group(TargetState, shapes_of(self.layout, settings, *lengths))
-        elif len(self.targets.statistics.mean) != lengths[1]:
-            self.targets = grow_targets(self.layout, settings, self.targets, *lengths)
+            self.targets = make_group(TargetState, shapes)
+        elif (n_before := len(self.targets.statistics.mean)) != lengths[1]:
+            before = shapes_of(self.layout, settings, lengths[0], n_before)
+            self.targets = grown(self.targets, before, shapes)
         super().adopt(settings, state)
 
     def _make_args(self, settings: Settings, state: State, scratch: Scratch) -> KernelArgs:

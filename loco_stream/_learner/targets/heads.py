@@ -14,19 +14,16 @@ import numpy as np
 
 from loco_stream._arrays import Float32, Float64, Records
 from loco_stream._learner.arrays.scratch import Scratch
-from loco_stream._learner.arrays.shapes import shapes_of
 from loco_stream._learner.arrays.spec import (
     NOT_NEGATIVE,
     Record,
     axes,
-    grown,
     record,
     records,
 )
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.settings import Settings
 from loco_stream._learner.targets.state import TargetScratch, TargetState
-from loco_stream._options import Layout
 
 
 class HeadState(NamedTuple):
@@ -73,11 +70,3 @@ class HeadModel(NamedTuple):
     targets: TargetState
     work: TargetScratch
     heads: HeadState
-
-
-def grow_heads(layout: Layout, settings: Settings, heads: HeadState, n_features: int) -> HeadState:
-    """Return the ring with room for so many features; rows kept lack the new ones."""
-    n, width = heads.vectors.shape
-    before = shapes_of(layout, settings, width - settings.n_hidden - 1, n)
-    shapes = shapes_of(layout, settings, n_features, n)
-    return grown(heads, before, shapes)

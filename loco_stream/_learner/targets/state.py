@@ -12,13 +12,11 @@ import numpy as np
 
 from loco_stream._arrays import Float64, Records
 from loco_stream._learner.arrays.scratch import Scratch
-from loco_stream._learner.arrays.shapes import shapes_of
 from loco_stream._learner.arrays.spec import (
     NOT_NEGATIVE,
     PerClass,
     Record,
     axes,
-    grown,
     record,
     records,
 )
@@ -27,7 +25,6 @@ from loco_stream._learner.readout.delayed_values import ERRORS
 from loco_stream._learner.readout.intervals import start_risks
 from loco_stream._learner.readout.stacks import start_equal, start_prior
 from loco_stream._learner.settings import Settings
-from loco_stream._options import Layout
 
 
 class Statistics(NamedTuple):
@@ -102,12 +99,3 @@ class TargetModel(NamedTuple):
     scratch: Scratch
     targets: TargetState
     work: TargetScratch
-
-
-def grow_targets(
-    layout: Layout, settings: Settings, targets: TargetState, n_features: int, n: int
-) -> TargetState:
-    """Return the state with room for `n` targets and every learned number in its place."""
-    before = shapes_of(layout, settings, n_features, len(targets.statistics.mean))
-    shapes = shapes_of(layout, settings, n_features, n)
-    return grown(targets, before, shapes)
