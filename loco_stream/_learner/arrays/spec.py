@@ -189,10 +189,8 @@ class ArraySpec:
     def make(self, shapes: Shapes, shape: tuple[int, ...] | None = None) -> Array:
         """Return the array of a fresh model; `shape` if the caller knows it."""
         array = _zeros(self.shape(shapes.lengths) if shape is None else shape, self.dtype)
-        if callable(self.start):
-            self.start(array, shapes)
-        elif self.start:
-            array.fill(self.start)
+        if self.start:
+            self.reset(array, shapes)
         return array
 
     def reset(self, array: Array, shapes: Shapes) -> None:

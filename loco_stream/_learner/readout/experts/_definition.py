@@ -59,11 +59,6 @@ def zero(settings: Any) -> int:
     return 0
 
 
-def one(settings: Any) -> int:
-    """Return 1."""
-    return 1
-
-
 def no_axes(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict[str, int]:
     """Return no axes."""
     return {}
