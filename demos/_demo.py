@@ -110,14 +110,14 @@ def ssh_advice(port: int) -> str:
 
 
 class HitRecorder(Sink):
-    """A sink that records for each row whether it was predicted correctly."""
+    """A sink that records by row whether its last prediction is correct."""
 
     def __init__(self) -> None:
-        self.hits: list[bool] = []
+        self.hits: dict[int, bool] = {}
 
     def write(self, prediction: Prediction) -> None:
         """Record one scored row."""
-        self.hits.append(prediction.y_pred == prediction.y)
+        self.hits[prediction.seq] = prediction.y_pred == prediction.y
 
     def close(self, report: Mapping[str, object]) -> None:
         """Do nothing: nothing is open."""

@@ -248,8 +248,7 @@ class Gateway:
         Parameters
         ----------
         orders
-            Receives "overhaul", "old regime" and "stop"; each change is answered with the row at
-            which it takes effect.
+            Receives "overhaul", "old regime" and "stop".
         """
         from loco_stream.connectors import ZMQSender
 
@@ -274,10 +273,8 @@ class Gateway:
                     break
                 if order is not None:
                     regime = AFTER_OVERHAUL if order == "overhaul" else BEFORE
-                    orders.send((order, row))
                 sender.send(*hall.rows(row, _BLOCK, regime), t=time.time())
                 row += _BLOCK
                 time.sleep(max(0.0, began + row / self.rows_per_second - time.monotonic()))
             else:
                 sender.flush()  # an engine that still compiles takes the rows later
-        orders.send(("sent", row))

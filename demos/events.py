@@ -10,10 +10,10 @@ import numpy as np
 
 from loco_stream._arrays import Array, Bool, Float64, Int64
 from loco_stream._persistence.outputs import check_output, check_picture
-from loco_stream.demos._demo import Demo, check_claims, demo_options, paced, run_for
+from loco_stream.demos._demo import Demo, HitRecorder, check_claims, demo_options, paced, run_for
 from loco_stream.demos._gestures import GESTURES, SIDE, record
 from loco_stream.errors import ConfigError
-from loco_stream.stream import Prediction, Sample, Sink
+from loco_stream.stream import Sample
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,19 +31,6 @@ _NOTE = (
     "shows where the spot is but not where it moves. The model without memory, which this page "
     "does not show, can only guess between two gestures; the terminal prints both."
 )
-
-
-class _LastPredictions(Sink):
-    """A sink that records for each row whether its last prediction is correct."""
-
-    def __init__(self) -> None:
-        self.correct: dict[int, bool] = {}
-
-    def write(self, prediction: Prediction) -> None:
-        self.correct[prediction.seq] = prediction.y_pred == prediction.y
-
-    def close(self, report: Mapping[str, object]) -> None:
-        """Do nothing: nothing is open."""
 
 
 def accuracy_by_position(correct: Bool, sequence: Int64) -> Float64:
@@ -143,12 +130,12 @@ def _accuracies(
         [row.sequence for row in EventSource(recording, bin=_BIN) if isinstance(row, Sample)]
     )
     model = LOCOClassifier(memory=_MEMORIES[name], seed=demo.seed)
-    sink = _LastPredictions()
+    recorder = HitRecorder()
     run_for(
         StreamEngine(
             model,
             paced(rows, len(sequence) / demo.seconds) if watchers else rows,
-            [sink],
+            [recorder],
             TaskMonitor(holdout=0),
             delay=_LATE,
             score_window=1000,
@@ -156,7 +143,7 @@ def _accuracies(
         )
     )
     half = len(sequence) // 2
-    correct = np.array([sink.correct.get(row, False) for row in range(len(sequence))])[half:]
+    correct = np.array([recorder.hits.get(row, False) for row in range(len(sequence))])[half:]
     course = accuracy_by_position(correct, sequence[half:])
     middle = course[len(course) // 2]
     accuracy = float(correct.mean())

@@ -157,7 +157,8 @@ def command(demo: Demo) -> None:
     drifts = [drift["at"] for drift in report["drifts"]]
     _show(report, drifts)
     if end and demo.headless:
-        check_claims(outcome(recorder.hits, drifts, end // 3, end // 3 * 2))
+        hits = list(recorder.hits.values())
+        check_claims(outcome(hits, drifts, end // 3, end // 3 * 2))
 
 
 def _sensor(source: ZMQSource, seed: int, end: int | None) -> tuple[Connection, SpawnProcess]:

@@ -141,7 +141,7 @@ def _learn(demo: Demo, turn: int) -> dict[str, list[bool]]:
         run_for(
             StreamEngine(ours, rows, [recorder], monitor, score_window=_EARLY, watchers=watchers)
         )
-    return {_OURS: recorder.hits, **hits}
+    return {_OURS: list(recorder.hits.values()), **hits}
 
 
 def _returns(hits: Sequence[bool], turn: int) -> tuple[float, float]:

@@ -90,17 +90,15 @@ class Pump:
         }
 
 
-def outcome(
-    alarms: Sequence[dict[str, Any]], closed: int, stuck: int, end: int
-) -> list[tuple[bool, str]]:
+def outcome(alarms: Sequence[dict[str, Any]], closed: int, stuck: int) -> list[tuple[bool, str]]:
     """Return the claims of the demo: both faults are found at once, and little else.
 
     Parameters
     ----------
     alarms
         Alarms of the report.
-    closed, stuck, end
-        Rows at which the valve closes and the sensor sticks, and number of rows.
+    closed, stuck
+        Rows at which the valve closes and the sensor sticks.
     """
     claims = []
     for what, row in (("the closed valve", closed), ("the stuck sensor", stuck)):
@@ -143,7 +141,7 @@ def command(demo: Demo) -> None:
         report = run_for(StreamEngine(LOCODetector(seed=demo.seed), stream, watchers=watchers))
     _show(report)
     if end and demo.headless:
-        check_claims(outcome(report["alarms"], end // 2, end * 3 // 4, end))
+        check_claims(outcome(report["alarms"], end // 2, end * 3 // 4))
 
 
 def _show(report: Report) -> None:

@@ -156,17 +156,9 @@ def update_value(statistics, f, value, clipped, reopen):
     reopen
         float64: share of clipped values at which the statistics move again.
     """
-    statistics.lowest[f] = min(statistics.lowest[f], value)
-    statistics.highest[f] = max(statistics.highest[f], value)
-    if statistics.n_values[f] < SETTLE:
-        statistics.n_values[f] += 1.0
-        delta = value - statistics.mean[f]
-        statistics.mean[f] += delta / statistics.n_values[f]
-        statistics.squares[f] += delta * (value - statistics.mean[f])
-        return
-    if statistics.squares[f] == 0.0:  # constant so far: its first move sets the scale
-        delta = value - statistics.mean[f]
-        statistics.squares[f] = statistics.n_values[f] * delta * delta
+    has_settled = statistics.n_values[f] >= SETTLE and statistics.squares[f] != 0.0
+    _take(statistics, f, value)
+    if not has_settled:
         return
     statistics.beyond[f] += RATE * ((1.0 if clipped else 0.0) - statistics.beyond[f])
     if statistics.beyond[f] > reopen:
@@ -246,7 +238,7 @@ def _judge_scale(statistics, f, robust):
     if is_first and statistics.n_values[f] == scale_guard.BLOCK:
         scale_guard.block_moments(guard, f, robust.moments)
         if robust.moments[0] < scale_guard.BLOCK:  # something stood apart when nothing was known
-            _adopt_block(statistics, f, robust.moments)
+            _start_from(statistics, f, robust.moments)
         return
     deviation = math.sqrt(statistics.squares[f] / statistics.n_values[f])
     verdict = scale_guard.judge(guard, f, statistics.mean[f], deviation)
@@ -257,7 +249,9 @@ def _judge_scale(statistics, f, robust):
     if verdict != scale_guard.SOUND and _fits_kept(guard, kept, f):
         _swap_with_kept(statistics, f, kept)
     elif kept.n_wide[f] >= WIDE_BLOCKS:
-        _replace_scale(statistics, f, robust)
+        _swap_with_kept(statistics, f, kept)
+        scale_guard.block_moments(guard, f, robust.moments)
+        _start_from(statistics, f, robust.moments)
 
 
 @kernel
@@ -279,17 +273,6 @@ def _reopen(statistics, f, value, robust):
 
 
 @kernel
-def _replace_scale(statistics, f, robust):
-    """Keep the scale of a feature, and go on with the kept one, or with that of the last values."""
-    kept = robust.kept
-    fits = _fits_kept(robust.guard, kept, f)
-    _swap_with_kept(statistics, f, kept)
-    if not fits:
-        scale_guard.block_moments(robust.guard, f, robust.moments)
-        _adopt_block(statistics, f, robust.moments)
-
-
-@kernel
 def _swap_with_kept(statistics, f, kept):
     """Exchange the scale of feature `f` (int64) with the kept one."""
     for a, b in (
@@ -307,8 +290,8 @@ def _swap_with_kept(statistics, f, kept):
 
 
 @kernel
-def _adopt_block(statistics, f, moments):
-    """Start the statistics of a feature anew from the moments of a block, (5,) float64."""
+def _start_from(statistics, f, moments):
+    """Start the statistics of a feature anew from five moments; see `block_moments`."""
     statistics.n_values[f] = moments[0]
     statistics.mean[f] = moments[1]
     statistics.squares[f] = moments[2]
@@ -340,12 +323,7 @@ def without_fillers(x, n_features, guard, row):
 @kernel
 def _restart(statistics, f, value):
     """Start the statistics of a feature anew at `value`."""
-    statistics.n_values[f] = 1.0
-    statistics.mean[f] = value
-    statistics.squares[f] = 0.0
-    statistics.lowest[f] = value
-    statistics.highest[f] = value
-    statistics.beyond[f] = 0.0
+    _start_from(statistics, f, (1.0, value, 0.0, value, value))
 
 
 @kernel

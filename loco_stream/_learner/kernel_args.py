@@ -36,20 +36,18 @@ class KernelArgs:
     ----------
     model
         Its arrays are kept alive as long as this object is.
-    type_of
-        Returns numba's type of such a model for a kind of neuron; None: that of a `Model`.
     before
         The arguments of a model of the same type. Parts that both have are neither checked nor
         packed again, which is most of the time that a model needs to grow.
     """
 
-    def __init__(self, model: Any, type_of: Any = None, before: KernelArgs | None = None) -> None:
+    def __init__(self, model: Any, before: KernelArgs | None = None) -> None:
         self.model = model
         parts = parts_of(model.settings)
         for group in model[1:]:
             parts += leaves(group)
         self._words: Words = Words(parts, None if before is None else before._words)
-        if not config.DISABLE_JIT and not _fits(model, self._words, type_of):
+        if not config.DISABLE_JIT and not _fits(model, self._words):
             raise ValueError(
                 "a model's arrays must be C-contiguous and of the types that `allocate` gives them"
             )
@@ -59,7 +57,7 @@ class KernelArgs:
         self.args: tuple[Any, Any] = (cell, self.words if PACKED else model)
 
 
-def _fits(model: Any, words: Words, type_of: Any) -> bool:
+def _fits(model: Any, words: Words) -> bool:
     """Return whether a model's arrays are as `allocate` makes them.
 
     Of a model with arrays that were checked before, only the others are. Numba's own inspection of
@@ -73,10 +71,8 @@ def _fits(model: Any, words: Words, type_of: Any) -> bool:
             return False
     if positions and positions[0] >= n_settings:
         return True
-    cell = type(model.settings.cell)
-    if type_of is None:
-        type_of = _model_type
-    return bool(typeof(model.settings) == type_of(cell).types[0])
+    kind: Any = type(model.settings.cell)
+    return bool(typeof(model.settings) == _model_type(kind).types[0])
 
 
 def _is_sound(spec: ArraySpec, array: Array) -> bool:

@@ -271,11 +271,8 @@ def _set_target(settings, state, scratch, label, value):
 def _bounded_target(settings, state, scratch, value, late, ticket):
     """Keep the residual of a target; return the target, as far from its prediction as they reach.
 
-    An outlier counts as one large residual and not as its size; a new level is followed, since the
-    reach grows as soon as a few residuals are large. The residual of a late value is that of what
-    was predicted then.
+    The residual of a late value is that of what was predicted then.
     """
-    target = state.target
     next_value.recall_all(state.next_value, scratch.values.known)
     predicted = _next_value(settings, state, scratch, scratch.now)
     at_the_time = predicted
@@ -284,10 +281,10 @@ def _bounded_target(settings, state, scratch, value, late, ticket):
         read_values(ticket, scratch.values.known)
         ensemble.combine_outputs(settings, state, scratch.then)
         at_the_time = _next_value(settings, state, scratch, scratch.then)
-    deviation = math.sqrt(target.squares[0] / max(target.n_values[0], 1.0))
-    reach = max(intervals.reach(state.residuals), deviation)
-    intervals.learn_residual(state.residuals, abs(value - at_the_time))
-    return min(max(value, predicted - reach), predicted + reach)
+    residual = abs(value - at_the_time)
+    value = intervals.bounded_target(state.residuals, state.target, 0, value, predicted)
+    intervals.learn_residual(state.residuals, residual)
+    return value
 
 
 @kernel

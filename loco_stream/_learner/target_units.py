@@ -9,6 +9,12 @@ RANGE_MARGIN = 0.25  # of the target's range: how far beyond it a prediction may
 
 
 @kernel
+def deviation_of(statistics, j):
+    """Return the standard deviation of target `j`, 0 before its second value; see `value_of`."""
+    return math.sqrt(statistics.squares[j] / max(statistics.n_values[j], 1.0))
+
+
+@kernel
 def value_of(statistics, j, score):
     """Return an output in the units of target `j`, within its range and a margin.
 
@@ -23,9 +29,8 @@ def value_of(statistics, j, score):
     """
     if statistics.n_values[j] == 0.0:
         return 0.0
-    deviation = math.sqrt(statistics.squares[j] / statistics.n_values[j])
     margin = RANGE_MARGIN * (statistics.highest[j] - statistics.lowest[j])
-    value = statistics.mean[j] + deviation * score
+    value = statistics.mean[j] + deviation_of(statistics, j) * score
     if not math.isfinite(value):
         return statistics.mean[j]
     return min(max(value, statistics.lowest[j] - margin), statistics.highest[j] + margin)
@@ -36,7 +41,7 @@ def output_bounds(statistics, j):
     """Return the lowest and highest output of target `j` by which `value_of` moves, float64."""
     if statistics.n_values[j] == 0.0 or not statistics.squares[j] > 0.0:
         return 0.0, 0.0
-    deviation = math.sqrt(statistics.squares[j] / statistics.n_values[j])
+    deviation = deviation_of(statistics, j)
     margin = RANGE_MARGIN * (statistics.highest[j] - statistics.lowest[j])
     lowest = (statistics.lowest[j] - margin - statistics.mean[j]) / deviation
     highest = (statistics.highest[j] + margin - statistics.mean[j]) / deviation
@@ -46,6 +51,6 @@ def output_bounds(statistics, j):
 @kernel
 def standardised(statistics, j, value):
     """Return a value (float64) of target `j` in its standard deviations; see `value_of`."""
-    deviation = math.sqrt(statistics.squares[j] / max(statistics.n_values[j], 1.0))
+    deviation = deviation_of(statistics, j)
     z = (value - statistics.mean[j]) / deviation if deviation > 0.0 else 0.0
     return min(max(z, -TARGET_CLIP), TARGET_CLIP)

@@ -89,12 +89,7 @@ def run(state, every, rows, learns, found):
         scores[i, 2] = 1.0 if alarm else 0.0
         if learns:
             for c in range(n_columns):
-                x = rows.numbers[i, c]
-                residual = x - rows.forecasts[i, c]
-                point = cells[c, :CELL_DISTANCES]
-                distances = cells[c, CELL_DISTANCES:CELL_SCORES]
-                kind = rows.kinds[i, c]
-                learn_cell(state, c, kind, x, residual, point, distances, cells[c, CELL_SCORES:])
+                learn_cell(state, c, *_cell(rows, i, c, cells))
             slot = int(state.rows[ROWS]) % KEPT_ROWS
             state.kept_times[slot] = rows.times[i]
             state.kept_alarms[slot] = scores[i, 2]
@@ -103,16 +98,21 @@ def run(state, every, rows, learns, found):
 
 
 @kernel
+def _cell(rows, i, c, cells):
+    """Return what `score_cell` and `learn_cell` take for cell `c` of row `i`."""
+    x = rows.numbers[i, c]
+    point = cells[c, :CELL_DISTANCES]
+    distances = cells[c, CELL_DISTANCES:CELL_SCORES]
+    residual = x - rows.forecasts[i, c]
+    return rows.kinds[i, c], x, residual, point, distances, cells[c, CELL_SCORES:]
+
+
+@kernel
 def _score_row(state, rows, i, found):
     """Score the cells of row `i`."""
     cells = found.cells
     for c in range(rows.numbers.shape[1]):
-        x = rows.numbers[i, c]
-        residual = x - rows.forecasts[i, c]
-        point = cells[c, :CELL_DISTANCES]
-        distances = cells[c, CELL_DISTANCES:CELL_SCORES]
-        kind = rows.kinds[i, c]
-        score_cell(state, c, kind, x, residual, point, distances, cells[c, CELL_SCORES:])
+        score_cell(state, c, *_cell(rows, i, c, cells))
         found.is_scored[c] = _is_scored(state, c)
         found.columns[i, 0, c] = cells[c, CELL_SCORES]
         found.columns[i, 1, c] = state.figures[c, BAND] if is_ready(state.figures, c) else math.inf

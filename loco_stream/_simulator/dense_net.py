@@ -146,13 +146,6 @@ class DenseNet:
         """Return a copy of one neuron before a run."""
         return state_at(self.layers[layer], neuron, float(self.membranes(layer)[neuron]))
 
-    def column(self, layer: int, neuron: int) -> tuple[Float64, Float64]:
-        """Return weight and delay, always 0, from each presynaptic neuron to one neuron."""
-        dense = self.layers[layer].forward.dense
-        assert dense is not None
-        weight = dense[:, neuron].astype(np.float64)
-        return weight, np.zeros(len(weight))
-
     def under_way(self, layer: int) -> UnderWay:
         """Return the spikes on their way to a layer: none without delays."""
         return UnderWay(np.zeros(0), np.zeros(0, np.int64), np.zeros(0))

@@ -62,7 +62,7 @@ class MembraneProbe:
         for k, neurons in self.neurons.items():
             sent = (times, indices) if k == 0 else layers[k - 1]
             spikes = self._sent(k, *sent, *layers[k])
-            columns = [self._membrane(record.duration, net, k, n, spikes) for n in neurons]
+            columns = [self._membrane(record.duration, k, n, spikes) for n in neurons]
             shape = (len(neurons), len(self.samples))
             membranes[k] = np.array(columns, np.float64).reshape(shape).T
         return replace(record, membrane_times=self.samples, membranes=membranes)
@@ -81,11 +81,10 @@ class MembraneProbe:
             rows = np.concatenate((rows, fired + self.layers[layer].n_pre))
         return _Sent(times, rows, fired_times, fired)
 
-    def _membrane(
-        self, duration: float, net: SpikingNet, layer: int, neuron: int, spikes: _Sent
-    ) -> Float64:
+    def _membrane(self, duration: float, layer: int, neuron: int, spikes: _Sent) -> Float64:
         """Return the membrane of one neuron at all samples."""
-        weight, delay = net.column(layer, neuron)
+        matrices = filter(None, (self.layers[layer].forward, self.layers[layer].recurrent))
+        weight, delay = map(np.concatenate, zip(*(m.column(neuron) for m in matrices), strict=True))
         origin, row, due = self.under_way[layer]
         arrivals = origin + delay[row]
         is_late = arrivals >= due  # not yet past this neuron when the run began

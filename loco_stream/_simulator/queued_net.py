@@ -174,32 +174,6 @@ class QueuedLayer:
         state["last_spike"] -= duration
         self.layer.model.shift(state, self.neurons.shared, duration)
 
-    def state_of(self, neuron: int) -> Neurons:
-        """Return a copy of one neuron at time 0, before a run."""
-        return self.neurons._replace(
-            state=self.neurons.state[[neuron]], shared=self.neurons.shared.copy()
-        )
-
-    def column(self, neuron: int) -> tuple[Float64, Float64]:
-        """Return weight and delay from each row to one neuron; NaN delay without a connection."""
-        connections = self.connections
-        first = connections.groups["first"]
-        weight = np.zeros(len(connections.first_group) - 1)
-        delay = np.full(len(weight), np.nan)
-        places = np.flatnonzero(connections.targets[: first[-1]] == neuron)
-        groups = np.searchsorted(first, places, "right") - 1
-        rows = np.searchsorted(connections.first_group, groups, "right") - 1
-        kinds = connections.kinds[connections.groups["kind"][groups]]
-        has_weights = len(connections.weights) > 0
-        weight[rows] = connections.weights[places] if has_weights else kinds["weight"]
-        delay[rows] = kinds["delay"]
-        return weight, delay
-
-    def under_way(self) -> UnderWay:
-        """Return the spikes in the queue."""
-        rows = np.searchsorted(self.connections.first_group, self.waiting["key"], "right") - 1
-        return UnderWay(self.waiting["value"].copy(), rows, self.waiting["time"].copy())
-
     def _make_room(self) -> None:
         """Double the room for spikes fired, or else of the queue, keeping its content."""
         state = self.run_state
@@ -288,13 +262,13 @@ class QueuedNet:
         return [np.bincount(layer.fired[1], minlength=layer.layer.n_post) for layer in self.layers]
 
     def state_of(self, layer: int, neuron: int) -> Neurons:
-        """Return a copy of one neuron before a run."""
-        return self.layers[layer].state_of(neuron)
-
-    def column(self, layer: int, neuron: int) -> tuple[Float64, Float64]:
-        """Return weight and delay from each row to one neuron; NaN delay without a connection."""
-        return self.layers[layer].column(neuron)
+        """Return a copy of one neuron at time 0, before a run."""
+        own = self.layers[layer].neurons
+        return own._replace(state=own.state[[neuron]], shared=own.shared.copy())
 
     def under_way(self, layer: int) -> UnderWay:
         """Return the spikes on their way to a layer."""
-        return self.layers[layer].under_way()
+        waiting = self.layers[layer].waiting
+        first_group = self.layers[layer].connections.first_group
+        rows = np.searchsorted(first_group, waiting["key"], "right") - 1
+        return UnderWay(waiting["value"].copy(), rows, waiting["time"].copy())

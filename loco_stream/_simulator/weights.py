@@ -47,6 +47,19 @@ class WeightMatrix:
         is_empty = self.sparse is not None and not len(self.sparse.source)
         return np.inf if is_empty else float(self.delay.min())
 
+    def column(self, neuron: int) -> tuple[Float64, Float64]:
+        """Return weight and delay from each row to one neuron; NaN delay without a connection."""
+        if self.dense is not None:
+            delay = np.broadcast_to(self.delay, self.shape)[:, neuron]
+            return self.dense[:, neuron].astype(np.float64), delay
+        source, target, weight, delay = self.triplets()
+        own = target == neuron
+        column = np.zeros(self.shape[0])
+        delays = np.full(self.shape[0], np.nan)
+        column[source[own]] = weight[own]
+        delays[source[own]] = delay[own]
+        return column, delays
+
     def triplets(self, first_row: int = 0) -> Triplets:
         """Return the connections one by one, with sources numbered from `first_row` on."""
         if self.sparse is not None:

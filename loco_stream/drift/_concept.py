@@ -44,8 +44,7 @@ _ONSET = 5
 _RUN_RATIO = 6
 
 
-@kernel
-def _pass_gate(error, fires, warns, two_sided, patience, gate):  # type: ignore[no-untyped-def]
+def _take_error(error, fires, warns, two_sided, patience, gate):  # type: ignore[no-untyped-def]
     """Return the state after one error: 0 stable, 1 warning, 2 drift.
 
     Parameters
@@ -87,9 +86,13 @@ def _pass_gate(error, fires, warns, two_sided, patience, gate):  # type: ignore[
     return _WARNING if is_warning else _STABLE
 
 
+_pass_gate = kernel(_take_error)
+_follow_test = entry(_take_error)  # from Python
+
+
 @kernel
 def _test_run(error, gate):  # type: ignore[no-untyped-def]
-    """Return whether the latest errors are too many in a row; arguments as for `_pass_gate`."""
+    """Return whether the latest errors are too many in a row; arguments as for `_take_error`."""
     # Laplace's rule: the rate is never 0 or 1
     usual = (gate[_REFERENCE] * gate[_N_REFERENCE] + 1.0) / (gate[_N_REFERENCE] + 2.0)
     ratio = (error - 1.0) * _LOG_2
@@ -103,7 +106,7 @@ def _test_run(error, gate):  # type: ignore[no-untyped-def]
 def _follow_recovery(patience, gate):  # type: ignore[no-untyped-def]
     """Allow the next alarm once the error fell half way back, or patience is over.
 
-    Arguments as for `_pass_gate`.
+    Arguments as for `_take_error`.
     """
     gate[_WAITED] += 1.0
     gate[_PEAK] = max(gate[_PEAK], gate[_RUNNING])
@@ -115,15 +118,9 @@ def _follow_recovery(patience, gate):  # type: ignore[no-untyped-def]
 
 @kernel
 def _start_reference(gate):  # type: ignore[no-untyped-def]
-    """Forget the errors of the reference; `gate` as for `_pass_gate`."""
+    """Forget the errors of the reference; `gate` as for `_take_error`."""
     gate[_N_REFERENCE] = 0.0
     gate[_REFERENCE] = 0.0
-
-
-@entry
-def _follow_test(error, fires, warns, two_sided, patience, gate):  # type: ignore[no-untyped-def]
-    """Return the state after one error, whatever the test; arguments as for `_pass_gate`."""
-    return _pass_gate(error, fires, warns, two_sided, patience, gate)
 
 
 @entry
@@ -139,7 +136,7 @@ def _follow_hddma(  # type: ignore[no-untyped-def]
     limits, two_sided, numbers
         As for `update_hddma`.
     patience, gate
-        As for `_pass_gate`.
+        As for `_take_error`.
     states : int64 (n,)
         Written: the state after each error.
     """

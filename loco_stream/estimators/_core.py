@@ -284,7 +284,7 @@ class ModelCore:
         self.pass_class_weights()
 
     def _make_args(self, settings: Settings, state: State, scratch: Scratch) -> KernelArgs:
-        return KernelArgs(Model(settings, state, scratch), before=self._args)
+        return KernelArgs(Model(settings, state, scratch), self._args)
 
     def change_options(self, options: ModelOptions) -> None:
         """Continue with options that change no array."""

@@ -8,20 +8,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from loco_stream._arrays import Float64, Int64
-from loco_stream._learner.arrays.allocate import lengths_of
+from loco_stream._learner.arrays.allocate import lengths_of, shapes_for
 from loco_stream._learner.arrays.scratch import Scratch
+from loco_stream._learner.arrays.shapes import shapes_of
+from loco_stream._learner.arrays.spec import grown, make_group, restored
 from loco_stream._learner.arrays.state import State
+from loco_stream._learner.kernel_args import KernelArgs
 from loco_stream._learner.settings import Settings
 from loco_stream._learner.targets import head_step
-from loco_stream._learner.targets.heads import (
-    HeadModel,
-    HeadState,
-    allocate_heads,
-    grow_heads,
-    restore_heads,
-)
-from loco_stream._learner.targets.kernel_args import HeadKernelArgs
-from loco_stream._learner.targets.state import TargetState, allocate_target_scratch
+from loco_stream._learner.targets.heads import HeadModel, HeadState
+from loco_stream._learner.targets.state import TargetScratch, TargetState
 from loco_stream._options import ModelOptions
 from loco_stream._persistence.content import SavedArrays
 from loco_stream._text import counted
@@ -46,20 +42,21 @@ class HeadCore(TargetCore):
     def adopt(self, settings: Settings, state: State) -> None:
         """Continue with a state whose arrays were made or replaced."""
         n_features = lengths_of(state)[0]
+        shapes = shapes_of(self.layout, settings, n_features, self.n_heads)
         if self.heads is None:
-            self.heads = allocate_heads(self.layout, settings, n_features, self.n_heads)
-        else:
-            self.heads = grow_heads(self.layout, settings, self.heads, n_features)
+            self.heads = make_group(HeadState, shapes)
+        else:  # the rows kept lack the new features
+            width = self.heads.rows.shape[1]
+            before = shapes_of(self.layout, settings, width, self.n_heads)
+            self.heads = grown(self.heads, before, shapes)
         super().adopt(settings, state)
 
-    def _make_args(  # type: ignore[override]
-        self, settings: Settings, state: State, scratch: Scratch
-    ) -> HeadKernelArgs:
+    def _make_args(self, settings: Settings, state: State, scratch: Scratch) -> KernelArgs:
         assert self.targets is not None
         assert self.heads is not None
-        work = allocate_target_scratch(self.layout, settings, state)
+        work = make_group(TargetScratch, shapes_for(self.layout, settings, state))
         model = HeadModel(settings, state, scratch, self.targets, work, self.heads)
-        return HeadKernelArgs(model, self._args)
+        return KernelArgs(model, self._args)
 
     def _step(
         self,
@@ -90,4 +87,6 @@ class HeadCore(TargetCore):
             raise ValueError(
                 f"it must have {counted(self.n_heads, 'target')}, got {len(self.classes)}"
             )
-        self.heads = restore_heads(self.layout, settings, arrays["heads"], lengths)
+        self.heads = restored(
+            HeadState, arrays["heads"], shapes_of(self.layout, settings, *lengths)
+        )

@@ -9,22 +9,20 @@ from typing import Any, ClassVar
 import numpy as np
 
 from loco_stream._arrays import Float64, Int64
-from loco_stream._learner.arrays.allocate import lengths_of
+from loco_stream._learner.arrays.allocate import lengths_of, shapes_for
 from loco_stream._learner.arrays.scratch import Scratch
-from loco_stream._learner.arrays.spec import build, copies
+from loco_stream._learner.arrays.shapes import shapes_of
+from loco_stream._learner.arrays.spec import build, copies, grown, make_group, restored
 from loco_stream._learner.arrays.state import State
+from loco_stream._learner.kernel_args import KernelArgs
 from loco_stream._learner.readout.experts import EXPERTS
 from loco_stream._learner.readout.intervals import COVERAGES
 from loco_stream._learner.settings import Settings
 from loco_stream._learner.targets import step
-from loco_stream._learner.targets.kernel_args import TargetKernelArgs
 from loco_stream._learner.targets.state import (
     TargetModel,
+    TargetScratch,
     TargetState,
-    allocate_target_scratch,
-    allocate_targets,
-    grow_targets,
-    restore_targets,
 )
 from loco_stream._numbers import shown
 from loco_stream._options import ModelOptions
@@ -61,18 +59,18 @@ class TargetCore(ModelCore):
     def adopt(self, settings: Settings, state: State) -> None:
         """Continue with a state whose arrays were made or replaced."""
         lengths = lengths_of(state)
+        shapes = shapes_of(self.layout, settings, *lengths)
         if self.targets is None:
-            self.targets = allocate_targets(self.layout, settings, *lengths)
-        elif len(self.targets.statistics.mean) != lengths[1]:
-            self.targets = grow_targets(self.layout, settings, self.targets, *lengths)
+            self.targets = make_group(TargetState, shapes)
+        elif (n_before := len(self.targets.statistics.mean)) != lengths[1]:
+            before = shapes_of(self.layout, settings, lengths[0], n_before)
+            self.targets = grown(self.targets, before, shapes)
         super().adopt(settings, state)
 
-    def _make_args(self, settings: Settings, state: State, scratch: Scratch) -> TargetKernelArgs:
+    def _make_args(self, settings: Settings, state: State, scratch: Scratch) -> KernelArgs:
         assert self.targets is not None
-        work = allocate_target_scratch(self.layout, settings, state)
-        return TargetKernelArgs(
-            TargetModel(settings, state, scratch, self.targets, work), self._args
-        )
+        work = make_group(TargetScratch, shapes_for(self.layout, settings, state))
+        return KernelArgs(TargetModel(settings, state, scratch, self.targets, work), self._args)
 
     # Targets and answers
 
@@ -243,7 +241,9 @@ class TargetCore(ModelCore):
             raise ValueError(
                 f"it must have {counted(lengths[1], 'target')}, got {len(self.classes)}"
             )
-        self.targets = restore_targets(self.layout, settings, arrays["targets"], lengths)
+        self.targets = restored(
+            TargetState, arrays["targets"], shapes_of(self.layout, settings, *lengths)
+        )
 
 
 def _built(group: type[Any], arrays: SavedArrays) -> Any:

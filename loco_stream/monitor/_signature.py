@@ -69,7 +69,9 @@ class Signature:
         slot = self.labels.get(y, -1)
         if slot < 0:
             return _UNKNOWN, False
-        distance, nearest = _compare(values, self.means, self.counts, scale.inverse_variance, slot)
+        distance, nearest = _compare_row(
+            values, self.means, self.counts, scale.inverse_variance, slot
+        )
         return distance, nearest == slot
 
     def update(
@@ -172,8 +174,7 @@ def _update_scale(values, n, mean, total, inverse_variance):  # type: ignore[no-
         inverse_variance[j] = n[0] / total[j] if total[j] > 1e-24 else 0.0
 
 
-@kernel
-def _distances(values, means, counts, inverse_variance, slot):  # type: ignore[no-untyped-def]
+def _compare(values, means, counts, inverse_variance, slot):  # type: ignore[no-untyped-def]
     """Return the mean squared distance to class `slot`, in deviations, and the nearest class.
 
     `values` and `inverse_variance` are float64 (width,), `means` float64 (classes, width), `counts`
@@ -199,6 +200,10 @@ def _distances(values, means, counts, inverse_variance, slot):  # type: ignore[n
     return wanted, nearest
 
 
+_distances = kernel(_compare)
+_compare_row = entry(_compare)  # from Python
+
+
 @kernel
 def _move_mean(means, slot, values, n, default):  # type: ignore[no-untyped-def]
     """Move the mean of class `slot` (int64) towards `values`; missing values take the default.
@@ -210,19 +215,13 @@ def _move_mean(means, slot, values, n, default):  # type: ignore[no-untyped-def]
         means[slot, j] += (value - means[slot, j]) / n
 
 
-@entry
-def _compare(values, means, counts, inverse_variance, slot):  # type: ignore[no-untyped-def]
-    """Return what `_distances` does."""
-    return _distances(values, means, counts, inverse_variance, slot)
-
-
 @kernel
 def _count_distance(  # type: ignore[no-untyped-def]
     row, means, counts, inverse_variance, slot, totals
 ):
     """Take the distance of a row from the mean of its class into the totals, (4,) float64.
 
-    The other parameters are those of `_distances`.
+    The other parameters are those of `_compare`.
     """
     distance, nearest = _distances(row, means, counts, inverse_variance, slot)
     totals[1] += 1.0

@@ -46,6 +46,12 @@ POSITIVE = (np.finfo(np.float64).tiny, _MAX_DOUBLE)
 
 Record = Any  # a numpy.record, whose fields are attributes for Python and for compiled code
 Group = TypeVar("Group")
+
+
+class Nothing(NamedTuple):
+    """The group without arrays."""
+
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
@@ -129,6 +135,16 @@ def axes(
     return Axes(names, start, derived, within)
 
 
+def diagonal(value: float) -> Callable[[Array, Shapes], None]:
+    """Return the start of square matrices, the last two axes: `value` on the diagonal."""
+
+    def start(array: Array, shapes: Shapes) -> None:
+        places = np.arange(array.shape[-1])
+        array[..., places, places] = value
+
+    return start
+
+
 PerFeature: TypeAlias = Annotated[Float64, axes("features")]
 PerClass: TypeAlias = Annotated[Float64, axes("classes")]
 
@@ -173,10 +189,8 @@ class ArraySpec:
     def make(self, shapes: Shapes, shape: tuple[int, ...] | None = None) -> Array:
         """Return the array of a fresh model; `shape` if the caller knows it."""
         array = _zeros(self.shape(shapes.lengths) if shape is None else shape, self.dtype)
-        if callable(self.start):
-            self.start(array, shapes)
-        elif self.start:
-            array.fill(self.start)
+        if self.start:
+            self.reset(array, shapes)
         return array
 
     def reset(self, array: Array, shapes: Shapes) -> None:

@@ -169,49 +169,44 @@ def _clear(rows):
 
 @kernel
 def save_context(context, saved):
-    """Copy everything that rows change to `saved.values`, float32, and its records."""
-    clock = context.clock
-    saved.clock.last = clock.last
-    saved.clock.is_timed = clock.is_timed
-    saved.clock.median_gap = clock.median_gap
-    saved.clock.n_gaps = clock.n_gaps
-    saved.clock.n_backward = clock.n_backward
-    saved.run.label = context.run.label
-    saved.run.n_steps = context.run.n_steps
-    n = _copy_row(context.traces, saved.values, 0)
-    for k in range(context.means.shape[0]):
-        n = _copy_row(context.means[k], saved.values, n)
-    for lag in range(context.ring.shape[0]):
-        n = _copy_row(context.ring[lag], saved.values, n)
-
-
-@kernel
-def _copy_row(row, values, n):
-    for i in range(row.shape[0]):
-        values[n + i] = row[i]
-    return n + row.shape[0]
+    """Copy everything that rows change to `SavedContext`."""
+    _copy_records(context, saved)
+    _copy_rows(context, saved.values, False)
 
 
 @kernel
 def restore_context(context, saved):
     """Undo what rows that were only predicted did to the context; see `save_context`."""
-    clock = context.clock
-    clock.last = saved.clock.last
-    clock.is_timed = saved.clock.is_timed
-    clock.median_gap = saved.clock.median_gap
-    clock.n_gaps = saved.clock.n_gaps
-    clock.n_backward = saved.clock.n_backward
-    context.run.label = saved.run.label
-    context.run.n_steps = saved.run.n_steps
-    n = _restore_row(context.traces, saved.values, 0)
-    for k in range(context.means.shape[0]):
-        n = _restore_row(context.means[k], saved.values, n)
-    for lag in range(context.ring.shape[0]):
-        n = _restore_row(context.ring[lag], saved.values, n)
+    _copy_records(saved, context)
+    _copy_rows(context, saved.values, True)
 
 
 @kernel
-def _restore_row(row, values, n):
+def _copy_records(source, target):
+    target.clock.last = source.clock.last
+    target.clock.is_timed = source.clock.is_timed
+    target.clock.median_gap = source.clock.median_gap
+    target.clock.n_gaps = source.clock.n_gaps
+    target.clock.n_backward = source.clock.n_backward
+    target.run.label = source.run.label
+    target.run.n_steps = source.run.n_steps
+
+
+@kernel
+def _copy_rows(context, values, restores):
+    """Copy all rows to `values`, float32, or back if `restores` is true."""
+    n = _copy_row(context.traces, values, 0, restores)
+    for row in context.means:
+        n = _copy_row(row, values, n, restores)
+    for row in context.ring:
+        n = _copy_row(row, values, n, restores)
+
+
+@kernel
+def _copy_row(row, values, n, restores):
     for i in range(row.shape[0]):
-        row[i] = values[n + i]
+        if restores:
+            row[i] = values[n + i]
+        else:
+            values[n + i] = row[i]
     return n + row.shape[0]

@@ -137,16 +137,10 @@ def write_ticket(settings, state, scratch, ticket):
 def _write_answers(settings, now, n_classes, ticket, place):
     """Write probabilities from `place` on; return where they end."""
     for stack in range(N_STACKS):
-        for c in range(n_classes):
-            ticket[place + c] = now.opinions[stack, c]
-        place += n_classes
-    for c in range(n_classes):
-        ticket[place + c] = now.mixed[c]
-    place += n_classes
+        place = _write_blocks(now.opinions[stack], 1, n_classes, n_classes, ticket, place)
+    place = _write_blocks(now.mixed, 1, n_classes, n_classes, ticket, place)
     if settings.n_log_odds > 0:
-        for c in range(n_classes):
-            ticket[place + c] = now.next[c]
-        place += n_classes
+        place = _write_blocks(now.next, 1, n_classes, n_classes, ticket, place)
     return place
 
 
@@ -260,21 +254,16 @@ def read_answers(settings, state, ticket, then):
         return place
     n_classes = state.counts.n_classes
     for stack in range(N_STACKS):
-        for c in range(n_classes):
-            then.opinions[stack, c] = ticket[place + c]
-        place += n_classes
-    for c in range(n_classes):
-        then.mixed[c] = ticket[place + c]
-    return place + n_classes if settings.n_log_odds > 0 else np.int64(-1)
+        place = _read_blocks(ticket, place, 1, n_classes, n_classes, then.opinions[stack])
+    place = _read_blocks(ticket, place, 1, n_classes, n_classes, then.mixed)
+    return place if settings.n_log_odds > 0 else np.int64(-1)
 
 
 @kernel
 def read_next_row(place, n_classes, ticket, then):
     """Read the answer to the stream's next row from `place` on; see `read_answers`."""
-    if place < 0:
-        return
-    for c in range(n_classes):
-        then.predicted[c] = ticket[place + c]
+    if place >= 0:
+        _read_blocks(ticket, place, 1, n_classes, n_classes, then.predicted)
 
 
 @kernel

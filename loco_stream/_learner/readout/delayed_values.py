@@ -32,6 +32,7 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import Record, axes, record
 from loco_stream._learner.readout import stacks
 from loco_stream._learner.readout.mixture import DECAY, EARLY
+from loco_stream._learner.readout.softmax import highest
 from loco_stream._learner.readout.stacks import start_equal, start_prior
 from loco_stream._learner.settings import Settings
 
@@ -149,11 +150,9 @@ def memoryless_share(settings, delayed):
     log_weights = delayed.log_weights
     without = first_without_memory(settings)
     then = log_weights.shape[0] - N_OTHERS + THEN
-    top = -math.inf
+    top = highest(log_weights, log_weights.shape[0])
     total = 0.0
     share = 0.0
-    for e in range(log_weights.shape[0]):
-        top = max(top, log_weights[e])
     for e in range(log_weights.shape[0]):
         weight = math.exp(log_weights[e] - top)
         total += weight
@@ -245,11 +244,9 @@ def mix(delayed, predicted):
         output (float64).
     """
     log_weights = delayed.log_weights
-    top = -math.inf
+    top = highest(log_weights, log_weights.shape[0])
     total = 0.0
     mixed = 0.0
-    for e in range(log_weights.shape[0]):
-        top = max(top, log_weights[e])
     for e in range(log_weights.shape[0]):
         weight = math.exp(log_weights[e] - top)
         total += weight

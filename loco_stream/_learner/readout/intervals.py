@@ -19,6 +19,7 @@ import numpy as np
 from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import NOT_NEGATIVE, Record, Shapes, axes, record
+from loco_stream._learner.target_units import deviation_of
 
 COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)
 RESIDUALS = 500  # that the intervals are made of
@@ -29,8 +30,9 @@ REACH_QUANTILE = 0.99
 REACH = 3.0  # a target counts as no further off than so many times that quantile
 
 
-def _start_risks(risks: Array, shapes: Shapes) -> None:
-    risks[:] = [1.0 - coverage for coverage in COVERAGES[: len(risks)]]
+def start_risks(risks: Array, shapes: Shapes) -> None:
+    """Write the share of misses that each coverage aims at, along the last axis."""
+    risks[:] = [1.0 - coverage for coverage in COVERAGES[: risks.shape[-1]]]
 
 
 class ResidualState(NamedTuple):
@@ -45,7 +47,7 @@ class ResidualState(NamedTuple):
     counters: Annotated[Record, record(np.int64, n_residuals=0)]
     recent: Annotated[Float64, axes("residuals", within=NOT_NEGATIVE)]
     ordered: Annotated[Float64, axes("residuals", within=NOT_NEGATIVE)]
-    risks: Annotated[Float64, axes("coverages", start=_start_risks, within=(0.0, 1.0))]
+    risks: Annotated[Float64, axes("coverages", start=start_risks, within=(0.0, 1.0))]
 
 
 @kernel
@@ -81,11 +83,31 @@ def write_radii(residuals, radii):
 
 
 @kernel
-def reach(residuals):
+def _reach(residuals):
     """Return how far from its prediction a target may lie before it is taken for an outlier."""
     if residuals.counters.n_residuals < MIN_RESIDUALS:
         return math.inf
     return REACH * _quantile(residuals, REACH_QUANTILE)
+
+
+@kernel
+def bounded_target(residuals, statistics, j, value, predicted):
+    """Return a value of target `j`, as far from its prediction as the residuals reach.
+
+    An outlier counts as one large residual and not as its size; a new level is followed, since the
+    reach grows as soon as a few residuals are large.
+
+    Parameters
+    ----------
+    residuals
+        `ResidualState` of the target, before it keeps the residual of this value.
+    statistics, j
+        As in `value_of`.
+    value, predicted
+        float64.
+    """
+    reach = max(_reach(residuals), deviation_of(statistics, j))
+    return min(max(value, predicted - reach), predicted + reach)
 
 
 @kernel

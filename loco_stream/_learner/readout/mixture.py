@@ -14,6 +14,7 @@ from typing import Annotated, NamedTuple
 from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import Shapes, axes
+from loco_stream._learner.readout.softmax import highest
 
 DECAY = 0.9995  # of the log-likelihoods, per row: about 2,000 rows count
 EARLY = 2.0  # of the first n rows the last n / EARLY count
@@ -60,10 +61,8 @@ def mix(log_weights, opinions, n_classes, weights, proba):
     proba
         (n_classes or more,) float64, written.
     """
-    top = -math.inf
+    top = highest(log_weights, log_weights.shape[0])
     total = 0.0
-    for e in range(log_weights.shape[0]):
-        top = max(top, log_weights[e])
     for e in range(log_weights.shape[0]):
         weights[e] = math.exp(log_weights[e] - top)
         total += weights[e]

@@ -20,6 +20,7 @@ from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import NOT_NEGATIVE, Shapes, axes
 from loco_stream._learner.readout.mixture import retained
+from loco_stream._learner.readout.softmax import highest
 
 CURVED_ROWS = 20.0  # a step counts the second derivative of the row at hand as that of so many
 # Of a step, beside the second derivative; it grows with every row seen, up to the last.
@@ -92,7 +93,6 @@ def combine(stack, log_odds, n_classes, in_stream, proba):
     proba
         (n_classes or more,) float64, written.
     """
-    top = -math.inf
     total = 0.0
     for c in range(n_classes):
         proba[c] = 0.0
@@ -100,8 +100,7 @@ def combine(stack, log_odds, n_classes, in_stream, proba):
         if in_stream or stack.contexts[k] == 0.0:
             for c in range(n_classes):
                 proba[c] += stack.weights[k] * log_odds[k, c]
-    for c in range(n_classes):
-        top = max(top, proba[c])
+    top = highest(proba, n_classes)
     for c in range(n_classes):
         proba[c] = math.exp(proba[c] - top)
         total += proba[c]
@@ -112,10 +111,8 @@ def combine(stack, log_odds, n_classes, in_stream, proba):
 @kernel
 def _log_total(odds, n_classes):
     """Return the logarithm of the sum of e to the log-odds, (n_classes or more,) float64."""
-    top = -math.inf
+    top = highest(odds, n_classes)
     total = 0.0
-    for c in range(n_classes):
-        top = max(top, odds[c])
     for c in range(n_classes):
         total += math.exp(odds[c] - top)
     return top + math.log(total)

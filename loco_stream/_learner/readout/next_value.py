@@ -26,8 +26,10 @@ import numpy as np
 
 from loco_stream._arrays import Array, Float64, Records
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import NOT_NEGATIVE, PerClass, Shapes, axes, records
+from loco_stream._learner.arrays.spec import NOT_NEGATIVE, PerClass, Shapes, axes, diagonal, records
 from loco_stream._learner.readout.delayed_values import evidence_share
+from loco_stream._learner.readout.softmax import highest
+from loco_stream._learner.target_units import deviation_of
 
 FORGETTING = (0.0, 0.002)  # of the linear models, per row
 PRIOR = 1.0  # inverse variance of their weights, in rows
@@ -68,9 +70,7 @@ def _only_ensemble(weights: Array, shapes: Shapes) -> None:
     weights[..., :1] = 1.0
 
 
-def _start_projectors(projectors: Array, shapes: Shapes) -> None:
-    diagonal = np.arange(projectors.shape[-1])
-    projectors[..., diagonal, diagonal] = 1.0 / PRIOR
+_start_projectors = diagonal(1.0 / PRIOR)
 
 
 class NextValueState(NamedTuple):
@@ -155,12 +155,6 @@ def _dot(weights, inputs):
 
 
 @kernel
-def _deviation(statistics, j):
-    """Return the standard deviation of target `j`, 0 before its second value."""
-    return math.sqrt(statistics.squares[j] / max(statistics.n_values[j], 1.0))
-
-
-@kernel
 def _scaled(value, mean, deviation):
     """Return a known value in standard deviations, within bounds; 0 if it is not known (NaN)."""
     is_known = value == value and deviation > 0.0
@@ -178,7 +172,7 @@ def _write_outputs(own, work, statistics, ensemble, j):
     known = work.known[j]
     n_lags = known.shape[0]
     mean = statistics.mean[j]
-    deviation = _deviation(statistics, j)
+    deviation = deviation_of(statistics, j)
     inputs[0] = ensemble
     for k in range(n_lags):
         inputs[1 + k] = _scaled(known[k], mean, deviation)
@@ -222,11 +216,9 @@ def _n_experts(own, n):
 @kernel
 def _mix(log_weights, outputs, n_experts):
     """Return the weighted output of the first experts, float64."""
-    top = -math.inf
+    top = highest(log_weights, n_experts)
     total = 0.0
     mixed = 0.0
-    for e in range(n_experts):
-        top = max(top, log_weights[e])
     for e in range(n_experts):
         behind = HEAD_START if e >= FIRST_MODEL else 0.0
         weight = math.exp(log_weights[e] - behind - top)
@@ -360,7 +352,7 @@ def _weigh(own, outputs, observed, j, n_experts):
 def _is_learned(work, statistics, targets, j):
     """Return whether target `j` has a value now, had one before, and varies."""
     is_known = targets[j] == targets[j] and work.known[j, 0] == work.known[j, 0]
-    return is_known and _deviation(statistics, j) > 0.0
+    return is_known and deviation_of(statistics, j) > 0.0
 
 
 @kernel

@@ -10,6 +10,15 @@ SHARPNESS = 8.0  # log-odds per unit of a least-squares output, which aims at 0 
 
 
 @kernel
+def highest(scores, n):
+    """Return the highest of the first `n` scores, float64; minus infinity of none."""
+    top = -math.inf
+    for i in range(n):
+        top = max(top, np.float64(scores[i]))
+    return top
+
+
+@kernel
 def softmax(scores, first, n_classes, sharpness, proba):
     """Write the softmax of sharpness * scores[first : first + n_classes].
 
@@ -24,10 +33,8 @@ def softmax(scores, first, n_classes, sharpness, proba):
     proba
         (n_classes or more,) float64, written.
     """
-    top = -math.inf
+    top = highest(scores[first:], n_classes)
     total = 0.0
-    for c in range(n_classes):
-        top = max(top, np.float64(scores[first + c]))
     for c in range(n_classes):
         proba[c] = math.exp(sharpness * (np.float64(scores[first + c]) - top))
         total += proba[c]
@@ -50,11 +57,9 @@ def loss_of(regression, scores, target, n_classes):
     """
     if regression:
         return 0.5 * (scores[0] - target[0]) * (scores[0] - target[0])
-    top = -math.inf
+    top = highest(scores, n_classes)
     total = 0.0
     hit = 0.0
-    for c in range(n_classes):
-        top = max(top, scores[c])
     for c in range(n_classes):
         total += math.exp(scores[c] - top)
         hit += target[c] * scores[c]
@@ -74,10 +79,8 @@ def log_loss_of(scores, n_classes, factor, label):
     factor
         float64.
     """
-    top = -math.inf
+    top = highest(scores, n_classes)
     total = 0.0
-    for c in range(n_classes):
-        top = max(top, np.float64(scores[c]))
     for c in range(n_classes):
         total += math.exp(factor * (np.float64(scores[c]) - top))
     return math.log(total) - factor * (np.float64(scores[label]) - top)

@@ -14,7 +14,7 @@ import numpy as np
 
 from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import NOT_NEGATIVE, Shapes, axes
+from loco_stream._learner.arrays.spec import NOT_NEGATIVE, Shapes, axes, diagonal
 from loco_stream._learner.readout.experts import EXPERTS
 from loco_stream._learner.readout.softmax import SHARPNESS
 
@@ -30,17 +30,15 @@ MIN_POWER = 1e-12  # a stream of one class has no gradient
 
 
 def start_equal(weights: Array, shapes: Shapes) -> None:
-    """Give every weight of a stack the same value; they sum to 1."""
-    weights.fill(1.0 / max(len(weights), 1))
+    """Give every weight of a stack, the last axis, the same value; they sum to 1."""
+    weights.fill(1.0 / max(weights.shape[-1], 1))
 
 
-def start_prior(projector: Array, shapes: Shapes) -> None:
-    """Write the projector that a stack starts from."""
-    np.fill_diagonal(projector, FIRST_STACK_PRIOR)
+start_prior = diagonal(FIRST_STACK_PRIOR)
 
 
 def _start_log_weights(weights: Array, shapes: Shapes) -> None:
-    weights.fill(1.0 / max(len(weights), 1))
+    start_equal(weights, shapes)
     first = 0
     for expert in EXPERTS:
         n = expert.n_outputs(shapes.settings)

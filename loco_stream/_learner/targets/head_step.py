@@ -204,13 +204,12 @@ def _bounded_value(targets, heads, j, slot, value, now):
     own = targets.residuals
     residuals = ResidualState(own.counters[j], own.recent[j], own.ordered[j], own.risks[j])
     predicted = value_of(statistics, j, now)
-    deviation = math.sqrt(statistics.squares[j] / statistics.n_values[j])
-    reach = max(intervals.reach(residuals), deviation)
     residual = abs(value - heads.forecasts[slot, j])
     _compare(heads, j, slot, value)
     _adapt_scales(heads, j, slot, residual)
+    value = intervals.bounded_target(residuals, statistics, j, value, predicted)
     intervals.keep_residual(residuals, residual)
-    return min(max(value, predicted - reach), predicted + reach)
+    return value
 
 
 @kernel
@@ -421,7 +420,7 @@ def run(cell, words, rows, times, values, mode, answers, radii):
     Parameters
     ----------
     cell, words
-        `HeadKernelArgs.args` of the model.
+        `KernelArgs.args` of the model.
     rows, times, mode
         As in `_learner.step.run`. A row that is only predicted leaves the context alone.
     values

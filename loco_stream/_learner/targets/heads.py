@@ -8,32 +8,22 @@ and no head waits for another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Array
+from loco_stream._arrays import Float32, Float64, Records
 from loco_stream._learner.arrays.scratch import Scratch
-from loco_stream._learner.arrays.shapes import shapes_of
 from loco_stream._learner.arrays.spec import (
     NOT_NEGATIVE,
     Record,
     axes,
-    grown,
-    make_group,
     record,
     records,
-    restored,
 )
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.settings import Settings
 from loco_stream._learner.targets.state import TargetScratch, TargetState
-from loco_stream._options import Layout
-
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
 
 
 class HeadState(NamedTuple):
@@ -65,7 +55,7 @@ class HeadState(NamedTuple):
     radii: Annotated[Float64, axes("classes", "classes", "coverages", start=np.inf)]
     errors: Annotated[Float64, axes("classes", "features", start=np.inf, within=NOT_NEGATIVE)]
     guards: Annotated[
-        NDArray[np.record],
+        Records,
         records("classes", np.float64, n_errors=0.0, error=0.0, advantage=0.0, unchanged=0.0),
     ]
     log_scales: Annotated[Float64, axes("classes", "coverages")]
@@ -80,27 +70,3 @@ class HeadModel(NamedTuple):
     targets: TargetState
     work: TargetScratch
     heads: HeadState
-
-
-def allocate_heads(layout: Layout, settings: Settings, n_features: int, n: int) -> HeadState:
-    """Make the ring of `n` heads."""
-    shapes = shapes_of(layout, settings, n_features, n)
-    return make_group(HeadState, shapes)
-
-
-def grow_heads(layout: Layout, settings: Settings, heads: HeadState, n_features: int) -> HeadState:
-    """Return the ring with room for so many features; rows kept lack the new ones."""
-    n, width = heads.vectors.shape
-    before = shapes_of(layout, settings, width - settings.n_hidden - 1, n)
-    shapes = shapes_of(layout, settings, n_features, n)
-    return grown(heads, before, shapes)
-
-
-def restore_heads(
-    layout: Layout, settings: Settings, arrays: Mapping[str, Array], lengths: tuple[int, int]
-) -> HeadState:
-    """Return the ring whose arrays `flatten` named, for so many features and heads.
-
-    Raises what `spec.restored` raises.
-    """
-    return restored(HeadState, arrays, shapes_of(layout, settings, *lengths))

@@ -8,22 +8,14 @@ from typing import Any
 from numba import typeof
 
 from loco_stream._compiler.packing import make_opener
-from loco_stream._learner.kernel_args import KernelArgs, example_model
+from loco_stream._learner.arrays.shapes import shapes_of
+from loco_stream._learner.arrays.spec import Shapes, make_group
+from loco_stream._learner.kernel_args import example_model
+from loco_stream._learner.settings import Settings
 from loco_stream._learner.specialisation import SPECIALISATIONS
-from loco_stream._learner.targets.heads import HeadModel, allocate_heads
-from loco_stream._learner.targets.state import (
-    TargetModel,
-    allocate_target_scratch,
-    allocate_targets,
-)
+from loco_stream._learner.targets.heads import HeadModel, HeadState
+from loco_stream._learner.targets.state import TargetModel, TargetScratch, TargetState
 from loco_stream._options import ModelOptions
-
-
-class TargetKernelArgs(KernelArgs):
-    """A `TargetModel` as arguments of `targets.step.run`; see `KernelArgs`."""
-
-    def __init__(self, model: TargetModel, before: KernelArgs | None = None) -> None:
-        super().__init__(model, _model_type, before)
 
 
 @cache
@@ -32,27 +24,21 @@ def _model_type(kind: type[Any]) -> Any:
     return typeof(_example(kind))
 
 
+def _shapes(settings: Settings) -> Shapes:
+    return shapes_of(ModelOptions().layout_for(1), settings, 1, 1)
+
+
 def _example(kind: type[Any]) -> TargetModel:
     model = example_model(kind, regression=True)
-    layout = ModelOptions().layout_for(1)
-    targets = allocate_targets(layout, model.settings, 1, 1)
-    work = allocate_target_scratch(layout, model.settings, model.state)
-    return TargetModel(*model, targets, work)
-
-
-class HeadKernelArgs(KernelArgs):
-    """A `HeadModel` as arguments of `targets.head_step.run`; see `KernelArgs`."""
-
-    def __init__(self, model: HeadModel, before: KernelArgs | None = None) -> None:
-        super().__init__(model, _head_model_type, before)
+    shapes = _shapes(model.settings)
+    return TargetModel(*model, make_group(TargetState, shapes), make_group(TargetScratch, shapes))
 
 
 @cache
 def _head_model_type(kind: type[Any]) -> Any:
     """Return numba's type of a model with heads."""
     model = _example(kind)
-    heads = allocate_heads(ModelOptions().layout_for(1), model.settings, 1, 1)
-    return typeof(HeadModel(*model, heads))
+    return typeof(HeadModel(*model, make_group(HeadState, _shapes(model.settings))))
 
 
 opened: Any = make_opener(_model_type, SPECIALISATIONS)

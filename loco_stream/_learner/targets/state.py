@@ -6,50 +6,25 @@ of a single target take; none of them may return one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Array
-from loco_stream._learner.arrays.allocate import lengths_of
+from loco_stream._arrays import Float64, Records
 from loco_stream._learner.arrays.scratch import Scratch
-from loco_stream._learner.arrays.shapes import shapes_of
 from loco_stream._learner.arrays.spec import (
     NOT_NEGATIVE,
     PerClass,
     Record,
-    Shapes,
     axes,
-    grown,
-    make_group,
     record,
     records,
-    restored,
 )
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.readout.delayed_values import ERRORS
-from loco_stream._learner.readout.intervals import COVERAGES
-from loco_stream._learner.readout.stacks import FIRST_STACK_PRIOR, start_equal
+from loco_stream._learner.readout.intervals import start_risks
+from loco_stream._learner.readout.stacks import start_equal, start_prior
 from loco_stream._learner.settings import Settings
-from loco_stream._options import Layout
-
-Float64 = NDArray[np.float64]
-
-
-def _start_rows_equal(weights: Array, shapes: Shapes) -> None:
-    for row in weights:
-        start_equal(row, shapes)
-
-
-def _start_priors(projectors: Array, shapes: Shapes) -> None:
-    for projector in projectors:
-        np.fill_diagonal(projector, FIRST_STACK_PRIOR)
-
-
-def _start_risks(risks: Array, shapes: Shapes) -> None:
-    risks[:] = [1.0 - coverage for coverage in COVERAGES[: risks.shape[1]]]
 
 
 class Statistics(NamedTuple):
@@ -66,27 +41,27 @@ class Statistics(NamedTuple):
 class Residuals(NamedTuple):
     """Residuals of each target, as in `ResidualState`."""
 
-    counters: Annotated[NDArray[np.record], records("classes", np.int64, n_residuals=0)]
+    counters: Annotated[Records, records("classes", np.int64, n_residuals=0)]
     recent: Annotated[Float64, axes("classes", "residuals", within=NOT_NEGATIVE)]
     ordered: Annotated[Float64, axes("classes", "residuals", within=NOT_NEGATIVE)]
-    risks: Annotated[Float64, axes("classes", "coverages", start=_start_risks, within=(0.0, 1.0))]
+    risks: Annotated[Float64, axes("classes", "coverages", start=start_risks, within=(0.0, 1.0))]
 
 
 class Stacks(NamedTuple):
     """The least-squares stack of each target, as in `StackState`."""
 
-    weights: Annotated[Float64, axes("classes", "stacked", start=_start_rows_equal)]
-    projectors: Annotated[Float64, axes("classes", "stacked", "stacked", start=_start_priors)]
+    weights: Annotated[Float64, axes("classes", "stacked", start=start_equal)]
+    projectors: Annotated[Float64, axes("classes", "stacked", "stacked", start=start_prior)]
 
 
 class Delayed(NamedTuple):
     """What late values need of each target, as in `DelayedValueState`."""
 
-    errors: Annotated[NDArray[np.record], records("classes", np.float64, **ERRORS)]
+    errors: Annotated[Records, records("classes", np.float64, **ERRORS)]
     log_weights: Annotated[Float64, axes("classes", "late_experts")]
-    stacks: Annotated[Float64, axes("classes", "late_stacked", start=_start_rows_equal)]
+    stacks: Annotated[Float64, axes("classes", "late_stacked", start=start_equal)]
     projectors: Annotated[
-        Float64, axes("classes", "late_stacked", "late_stacked", start=_start_priors)
+        Float64, axes("classes", "late_stacked", "late_stacked", start=start_prior)
     ]
 
 
@@ -124,32 +99,3 @@ class TargetModel(NamedTuple):
     scratch: Scratch
     targets: TargetState
     work: TargetScratch
-
-
-def allocate_targets(layout: Layout, settings: Settings, n_features: int, n: int) -> TargetState:
-    """Make the state of `n` targets."""
-    return make_group(TargetState, shapes_of(layout, settings, n_features, n))
-
-
-def grow_targets(
-    layout: Layout, settings: Settings, targets: TargetState, n_features: int, n: int
-) -> TargetState:
-    """Return the state with room for `n` targets and every learned number in its place."""
-    before = shapes_of(layout, settings, n_features, len(targets.statistics.mean))
-    shapes = shapes_of(layout, settings, n_features, n)
-    return grown(targets, before, shapes)
-
-
-def restore_targets(
-    layout: Layout, settings: Settings, arrays: Mapping[str, Array], lengths: tuple[int, int]
-) -> TargetState:
-    """Return the state whose arrays `flatten` named, for so many features and targets.
-
-    Raises what `spec.restored` raises.
-    """
-    return restored(TargetState, arrays, shapes_of(layout, settings, *lengths))
-
-
-def allocate_target_scratch(layout: Layout, settings: Settings, state: State) -> TargetScratch:
-    """Make the working memory that fits `state`."""
-    return make_group(TargetScratch, shapes_of(layout, settings, *lengths_of(state)))

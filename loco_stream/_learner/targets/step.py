@@ -102,11 +102,10 @@ def _write_answers(model, mode, answers, radii):
 
 
 @kernel
-def bounded_target(targets, j, value, now, then):
+def _bounded_target(targets, j, value, now, then):
     """Keep the residual of target `j`; return the value, as far from its prediction as they reach.
 
-    An outlier counts as one large residual and not as its size. A target without values so far has
-    no residual.
+    A target without values so far has no residual.
 
     Parameters
     ----------
@@ -123,10 +122,10 @@ def bounded_target(targets, j, value, now, then):
     own = targets.residuals
     residuals = ResidualState(own.counters[j], own.recent[j], own.ordered[j], own.risks[j])
     predicted = value_of(statistics, j, now)
-    deviation = math.sqrt(statistics.squares[j] / statistics.n_values[j])
-    reach = max(intervals.reach(residuals), deviation)
-    intervals.learn_residual(residuals, abs(value - value_of(statistics, j, then)))
-    return min(max(value, predicted - reach), predicted + reach)
+    residual = abs(value - value_of(statistics, j, then))
+    value = intervals.bounded_target(residuals, statistics, j, value, predicted)
+    intervals.learn_residual(residuals, residual)
+    return value
 
 
 @kernel
@@ -167,7 +166,7 @@ def _set_targets(state, scratch, targets, values):
             continue
         n_known += 1
         next_value.keep_value(state.next_value, j, values[j])
-        values[j] = bounded_target(targets, j, values[j], answers.expected[j], answers.mixed[j])
+        values[j] = _bounded_target(targets, j, values[j], answers.expected[j], answers.mixed[j])
         scratch.target[j] = standardised(targets.statistics, j, values[j])
     return n_known
 
@@ -354,7 +353,7 @@ def run(cell, words, rows, times, values, mode, written):
     Parameters
     ----------
     cell, words
-        `TargetKernelArgs.args` of the model.
+        `KernelArgs.args` of the model.
     rows, times, mode
         As in `_learner.step.run`.
     values

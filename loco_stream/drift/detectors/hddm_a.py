@@ -24,8 +24,7 @@ _MEAN = 7
 _N_NUMBERS = 8
 
 
-@kernel
-def update_hddma(error, limits, two_sided, numbers):  # type: ignore[no-untyped-def]
+def _update(error, limits, two_sided, numbers):  # type: ignore[no-untyped-def]
     """Take one error.
 
     Parameters
@@ -67,6 +66,10 @@ def update_hddma(error, limits, two_sided, numbers):  # type: ignore[no-untyped-
     numbers[WARNING_DETECTED] = 1.0 if warns else 0.0
 
 
+update_hddma = kernel(_update)
+_update_alone = entry(_update)  # from Python
+
+
 @kernel
 def _bound(n, limit):  # type: ignore[no-untyped-def]
     """Return Hoeffding's bound on a mean of `n` errors; both are float64."""
@@ -80,12 +83,6 @@ def _is_beyond(change, n_then, n, limit):  # type: ignore[no-untyped-def]
         return False
     m = (n - n_then) / n_then * (1.0 / n)
     return change >= math.sqrt(m / 2.0 * limit)
-
-
-@entry
-def _update_alone(error, limits, two_sided, numbers):  # type: ignore[no-untyped-def]
-    """Take one error; arguments as for `update_hddma`."""
-    update_hddma(error, limits, two_sided, numbers)
 
 
 def _number(place: int) -> property:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from loco_stream._compiler.jit import Kernel
+from loco_stream._compiler.jit import Kernel, kernel
+from loco_stream._learner.arrays.spec import Nothing
 
 
 class LayerInput(NamedTuple):
@@ -26,6 +27,11 @@ class LayerInput(NamedTuple):
     size: Any
     rows: Any
     n_rows: Any
+
+
+@kernel
+def _prepare_nothing(settings, state, scratch):
+    """Do nothing."""
 
 
 class Projection(NamedTuple):
@@ -52,9 +58,9 @@ class Projection(NamedTuple):
     """
 
     name: str
-    state: type[Any]
-    scratch: type[Any]
-    lengths: Callable[[Any, Any, int, int], Mapping[str, int]]
-    prepare: Kernel
     project: Kernel
     change: Kernel
+    prepare: Kernel = _prepare_nothing
+    state: type[Any] = Nothing
+    scratch: type[Any] = Nothing
+    lengths: Callable[[Any, Any, int, int], Mapping[str, int]] = lambda *_: {}

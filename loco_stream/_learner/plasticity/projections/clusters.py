@@ -334,12 +334,6 @@ def project(settings, state, scratch, layer):
     return square, energy
 
 
-@kernel
-def change(settings, state, scratch, layer, step, power):
-    """Change the weights; what the clusters leave of an input is nowhere 0."""
-    change_dense(settings, state, scratch, layer, step)
-
-
 def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict[str, int]:
     """Return the axes of the clusters; none where they are not in force."""
     in_force = settings.projection == POSITION
@@ -352,4 +346,12 @@ def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict
     }
 
 
-PROJECTION = Projection("clusters", State, Scratch, lengths, prepare, project, change)
+PROJECTION = Projection(
+    "clusters",
+    project,
+    change_dense,
+    prepare=prepare,
+    state=State,
+    scratch=Scratch,
+    lengths=lengths,
+)

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import add_outer
 from loco_stream._learner.plasticity.plastic_part import n_frozen, plastic_span
 from loco_stream._learner.plasticity.projections._definition import Projection
-
-
-class State(NamedTuple):
-    """Nothing is learned."""
-
-
-class Scratch(NamedTuple):
-    """Nothing is needed."""
-
-
-@kernel
-def prepare(settings, state, scratch):
-    """Do nothing."""
 
 
 @kernel
@@ -45,7 +30,7 @@ def project(settings, state, scratch, layer):
 
 
 @kernel
-def change_dense(settings, state, scratch, layer, step):
+def change_dense(settings, state, scratch, layer, step, power):
     """Subtract `step` (float64) times h credit' from the weights of the plastic neurons."""
     frozen = n_frozen(settings, state.net.n_post[layer.index])
     begin, end = plastic_span(settings, state.net, layer.index)
@@ -62,15 +47,4 @@ def change_dense(settings, state, scratch, layer, step):
     )
 
 
-@kernel
-def change(settings, state, scratch, layer, step, power):
-    """Change the weights."""
-    change_dense(settings, state, scratch, layer, step)
-
-
-def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict[str, int]:
-    """Return no axes."""
-    return {}
-
-
-PROJECTION = Projection("none", State, Scratch, lengths, prepare, project, change)
+PROJECTION = Projection("none", project, change_dense)

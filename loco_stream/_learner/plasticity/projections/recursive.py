@@ -48,15 +48,6 @@ class State(NamedTuple):
     ]
 
 
-class Scratch(NamedTuple):
-    """Nothing is needed."""
-
-
-@kernel
-def prepare(settings, state, scratch):
-    """Do nothing."""
-
-
 @kernel
 def project_blocks(projector, layer, projected):
     """Write h = P x into `projected` and return (x'x, x'h).
@@ -189,10 +180,8 @@ def change_blocks(settings, state, scratch, layer, projector, step, power):
 def change(settings, state, scratch, layer, step, power):
     """Change the weights and the projector."""
     own = state.projections.recursive
-    if layer.index == 0:
-        change_blocks(settings, state, scratch, layer, own.first, step, power)
-    else:
-        change_blocks(settings, state, scratch, layer, own.deep[layer.index - 1], step, power)
+    projector = own.first if layer.index == 0 else own.deep[layer.index - 1]
+    change_blocks(settings, state, scratch, layer, projector, step, power)
 
 
 def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict[str, int]:
@@ -209,4 +198,4 @@ def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict
     }
 
 
-PROJECTION = Projection("recursive", State, Scratch, lengths, prepare, project, change)
+PROJECTION = Projection("recursive", project, change, state=State, lengths=lengths)

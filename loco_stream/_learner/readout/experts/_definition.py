@@ -9,6 +9,7 @@ import numpy as np
 
 from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import Kernel, kernel
+from loco_stream._learner.arrays.spec import Nothing
 from loco_stream._learner.readout.softmax import softmax
 
 
@@ -56,11 +57,6 @@ class Merge(NamedTuple):
 def zero(settings: Any) -> int:
     """Return 0."""
     return 0
-
-
-def one(settings: Any) -> int:
-    """Return 1."""
-    return 1
 
 
 def no_axes(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict[str, int]:
@@ -153,9 +149,9 @@ class Expert(NamedTuple):
     """
 
     name: str
-    state: type[Any]
-    scratch: type[Any]
     predict: Kernel
+    state: type[Any] = Nothing
+    scratch: type[Any] = Nothing
     learn: Kernel = nothing
     lengths: Callable[[Any, Any, int, int], Mapping[str, int]] = no_axes
     n_outputs: Callable[[Any], int] = zero

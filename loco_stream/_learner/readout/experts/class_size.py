@@ -9,7 +9,6 @@ is, and the large log-odds of a rare class would make its probability unsteady.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
@@ -18,14 +17,6 @@ from loco_stream._learner.readout.experts._definition import Expert, scores_as_l
 from loco_stream._learner.readout.experts.discriminant import n_scores
 
 HALF = 100.0  # rows of the mean class at which half of the log-odds is left
-
-
-class State(NamedTuple):
-    """Nothing of its own: rows are counted by class anyway."""
-
-
-class Scratch(NamedTuple):
-    """Nothing is needed."""
 
 
 @kernel
@@ -48,8 +39,6 @@ def predict(settings, state, scratch, outputs, scores):
 
 EXPERT = Expert(
     name="class_size",
-    state=State,
-    scratch=Scratch,
     n_scores=n_scores,
     n_log_odds=n_scores,
     predict=predict,

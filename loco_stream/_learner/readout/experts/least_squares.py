@@ -387,6 +387,22 @@ def change_projectors(settings, state, scratch):
 
 
 @kernel
+def _change_member(settings, state, scratch, member, columns):
+    """Make the recursive step of a member along the residual in scratch.
+
+    `member` is its (weights, blocks of late inputs, gain, energy, number of joint inputs).
+    """
+    weights, blocks, k, q, n_joint = member
+    residual = scratch.experts.least_squares.residual
+    change_weights(weights, columns, n_joint, k, q, residual)
+    if scratch.cache.n_late_rows > 0:
+        _, reached = late_inputs(settings, state, scratch)
+        late = weights[n_joint:]
+        scale = np.float32(1.0 / (1.0 + q))
+        change_block_weights(late, columns, blocks, reached, k[n_joint:], scale, residual)
+
+
+@kernel
 def change_trace_weights(settings, state, scratch, m, columns):
     """Make the recursive step of member `m` (int64) on traces along the residual in scratch.
 
@@ -396,15 +412,8 @@ def change_trace_weights(settings, state, scratch, m, columns):
     work = scratch.experts.least_squares
     _, n_inputs = input_span(settings, state.counts.n_features)
     n_joint = min(n_inputs, own.pending.shape[2])
-    k = work.gains[m]
-    q = work.energies[m]
-    change_weights(own.weights, columns, n_joint, k, q, work.residual)
-    if scratch.cache.n_late_rows > 0:
-        _, reached = late_inputs(settings, state, scratch)
-        late = own.weights[n_joint:]
-        scale = np.float32(1.0 / (1.0 + q))
-        blocks = own.blocks[m]
-        change_block_weights(late, columns, blocks, reached, k[n_joint:], scale, work.residual)
+    member = (own.weights, own.blocks[m], work.gains[m], work.energies[m], n_joint)
+    _change_member(settings, state, scratch, member, columns)
 
 
 @kernel
@@ -416,15 +425,9 @@ def change_linear_weights(settings, state, scratch, m, columns):
     own = state.experts.least_squares
     work = scratch.experts.least_squares
     n_joint = min(state.counts.n_features + 1, own.linear_pending.shape[2])
-    k = work.linear_gains[m]
     q = work.energies[settings.n_trace + m]
-    change_weights(own.linear_weights, columns, n_joint, k, q, work.residual)
-    if scratch.cache.n_late_rows > 0:
-        _, reached = late_inputs(settings, state, scratch)
-        late = own.linear_weights[n_joint:]
-        scale = np.float32(1.0 / (1.0 + q))
-        blocks = own.linear_blocks[m]
-        change_block_weights(late, columns, blocks, reached, k[n_joint:], scale, work.residual)
+    member = (own.linear_weights, own.linear_blocks[m], work.linear_gains[m], q, n_joint)
+    _change_member(settings, state, scratch, member, columns)
 
 
 @kernel

@@ -10,7 +10,7 @@ import numpy as np
 from loco_stream._arrays import Array, Float32
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import add_outer, weigh_rows
-from loco_stream._learner.arrays.spec import Record, Shapes, axes, record
+from loco_stream._learner.arrays.spec import Record, Shapes, axes, diagonal, record
 from loco_stream._learner.readout.blocks import (
     change_block_weights,
     change_blocks,
@@ -31,10 +31,6 @@ PRIOR = 10.0
 LEAST_CHANGE = 1e-8  # of a projector, relative: less is lost in rounding
 
 
-def _start_projector(projector: Array, shapes: Shapes) -> None:
-    np.fill_diagonal(projector, PRIOR)
-
-
 def _start_blocks(blocks: Array, shapes: Shapes) -> None:
     start_blocks(blocks, PRIOR)
 
@@ -45,7 +41,7 @@ class State(NamedTuple):
     weights: Annotated[Float32, axes("logistic_inputs", "classes")]
     projector: Annotated[
         Float32,
-        axes("logistic_projected", "logistic_projected", start=_start_projector),
+        axes("logistic_projected", "logistic_projected", start=diagonal(PRIOR)),
     ]
     blocks: Annotated[Float32, axes("late_logistic_inputs", "late_block", start=_start_blocks)]
 

@@ -48,10 +48,6 @@ class State(NamedTuple):
     squares: Annotated[Float64, axes("classes", "described", within=NOT_NEGATIVE)]
 
 
-class Scratch(NamedTuple):
-    """Nothing is needed."""
-
-
 def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict[str, int]:
     """Return the axis of the features; none where the readout sees none."""
     return {"described": n_features if n_scores(settings) else 0}
@@ -211,7 +207,6 @@ def _sums(arrays: Mapping[str, Array]) -> Float64:
 EXPERT = Expert(
     name="naive_bayes",
     state=State,
-    scratch=Scratch,
     lengths=lengths,
     n_scores=n_scores,
     n_opinions=n_scores,

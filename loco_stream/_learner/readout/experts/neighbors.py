@@ -33,6 +33,7 @@ from loco_stream._learner.readout.experts._search import (
     write_distances,
 )
 from loco_stream._learner.readout.experts.centroids import vote_contribution
+from loco_stream._learner.target_units import deviation_of
 from loco_stream._numbers import LARGEST
 
 RECENT_PARTS = 5  # the recent rows are the last of so many parts of the ring
@@ -111,9 +112,7 @@ def vote_value(labels, search, most, target, output):
     for j in range(n):
         total += search.votes[j]
         mean += search.votes[j] * labels[search.places[j]]
-    deviation = 0.0
-    if target.n_values[0] > 0.0:
-        deviation = math.sqrt(target.squares[0] / target.n_values[0])
+    deviation = deviation_of(target, 0)
     value = 0.0
     if n > 0 and deviation > 0.0:
         value = (mean / total - target.mean[0]) / deviation

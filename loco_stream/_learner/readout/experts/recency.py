@@ -26,10 +26,6 @@ class State(NamedTuple):
     shares: Annotated[Float64, axes("classes", within=NOT_NEGATIVE)]
 
 
-class Scratch(NamedTuple):
-    """Nothing is needed."""
-
-
 @kernel
 def predict(settings, state, scratch, outputs, scores):
     """Write the log-odds of each class.
@@ -70,7 +66,6 @@ def learn(settings, state, scratch, scores, opinions, label, value):
 EXPERT = Expert(
     name="recency",
     state=State,
-    scratch=Scratch,
     n_scores=n_scores,
     n_log_odds=n_scores,
     predict=predict,

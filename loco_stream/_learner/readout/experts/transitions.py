@@ -37,10 +37,6 @@ class State(NamedTuple):
     n_labels: Annotated[Float64, axes("classes", within=NOT_NEGATIVE)]
 
 
-class Scratch(NamedTuple):
-    """Nothing is needed."""
-
-
 def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict[str, int]:
     """Return the axis of the followers."""
     return {"successors": SUCCESSORS if n_scores(settings) else 0}
@@ -127,7 +123,6 @@ def merge(parts: Merge) -> None:
 EXPERT = Expert(
     name="transitions",
     state=State,
-    scratch=Scratch,
     lengths=lengths,
     n_scores=n_scores,
     n_log_odds=n_scores,
