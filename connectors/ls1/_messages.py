@@ -333,7 +333,7 @@ def to_row(
     fields: FieldRoles = DEFAULT_FIELDS,
 ) -> NamedMessage:
     """Return the row or label in decoded values; see `read_message`."""
-    given = values
+    message = values
     if fields.only_labels:
         return _late_label(values, limits, fields)
     if isinstance(values, (int, float)) and not isinstance(values, bool):
@@ -350,11 +350,11 @@ def to_row(
         raise SourceError(
             f"a row must be a map of numbers, texts and truth values: {why}"
         ) from None
-    found = _check_row(row, features, limits)
+    named = _check_row(row, features, limits)
     if fields.keep:
-        found.extra = {"keep": fields.kept(given if isinstance(given, dict) else {}, found.x)}
-    _separate(found, fields, limits)
-    return found
+        named.extra = {"keep": fields.kept(message if isinstance(message, dict) else {}, named.x)}
+    _separate(named, fields, limits)
+    return named
 
 
 def _wrong_value(values: Any) -> str:

@@ -182,7 +182,7 @@ class RemoteSource:
                 f"a row must have {counted(len(schema.features), 'value')}, as the schema has, "
                 f"got {message.n_features}"
             )
-        is_request = message.kind is Kind.ASK
+        is_request = message.kind is Kind.REQUEST
         labels = None
         if message.kind is Kind.LABELLED:
             labels = _decode_labels(labels_of(message, schema.task), schema)[skip:]

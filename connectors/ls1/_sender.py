@@ -316,7 +316,7 @@ class ZMQSender:
     def _table_request(self, rows: Float32, seq: int) -> Batch:
         n_rows, width = rows.shape
         schema = self._encoder.schema
-        return Batch(Kind.ASK, seq, n_rows, width, rows.tobytes(), math.nan, schema)
+        return Batch(Kind.REQUEST, seq, n_rows, width, rows.tobytes(), math.nan, schema)
 
     def take_predictions(self, wait: float = 0.0) -> list[tuple[int, Float32]]:
         """Return the predictions for rows that were sent since the last call (`predict=True`).

@@ -219,7 +219,7 @@ class ServerSession:
             raise SourceError(f"kind {message.kind:d} must come from the engine only")
         if session.schema is None:
             raise SourceError("send the schema after hello")
-        if message.kind is Kind.ASK:
+        if message.kind is Kind.REQUEST:
             self._request(session, session.schema, message)
             return None
         return self._rows(session, session.schema, message)

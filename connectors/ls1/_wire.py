@@ -39,10 +39,10 @@ class Kind(IntEnum):
     ACK = 7
     PREDICTION = 8
     ERROR = 9
-    ASK = 10
+    REQUEST = 10
 
 
-_TABLES = frozenset({Kind.SAMPLE, Kind.LABELLED, Kind.PREDICTION, Kind.ASK})
+_TABLES = frozenset({Kind.SAMPLE, Kind.LABELLED, Kind.PREDICTION, Kind.REQUEST})
 _MAPS = frozenset({Kind.SCHEMA, Kind.HELLO, Kind.ERROR})  # MessagePack of any length
 _NUMBERED = frozenset({Kind.SAMPLE, Kind.LABELLED, Kind.LABEL})  # by the seq of the source
 
@@ -115,8 +115,8 @@ def _read_header(head: bytes) -> tuple[int, int, int, int, float, int, int]:
     magic, kind, dtype, n_features, seq, t, n_rows, crc = HEADER.unpack(head)
     if magic != MAGIC:
         raise SourceError(f"the LS1 header must start with {MAGIC!r}, got {magic!r}")
-    if kind > Kind.ASK:
-        raise SourceError(f"kind must be 0..{Kind.ASK:d}, got {kind}")
+    if kind > Kind.REQUEST:
+        raise SourceError(f"kind must be 0..{Kind.REQUEST:d}, got {kind}")
     return kind, dtype, n_features, seq, t, n_rows, crc
 
 

@@ -113,22 +113,22 @@ class EventSource(NumberedSource):
 
 
 def _load(path: Path) -> dict[str, Array]:
-    found = load_arrays(path, (*_REQUIRED, "label", "sequence"))
-    if not isinstance(found, dict):
+    arrays = load_arrays(path, (*_REQUIRED, "label", "sequence"))
+    if not isinstance(arrays, dict):
         raise SourceError(f"{path} must be an .npz file with arrays time and line, got one array")
-    missing = [name for name in _REQUIRED if name not in found]
+    missing = [name for name in _REQUIRED if name not in arrays]
     if missing:
         raise SourceError(f"{path} must have the arrays time and line, got no {missing[0]!r}")
-    shapes = {array.shape for array in found.values()}
-    if len(shapes) > 1 or found["time"].ndim != 1 or len(found["time"]) == 0:
+    shapes = {array.shape for array in arrays.values()}
+    if len(shapes) > 1 or arrays["time"].ndim != 1 or len(arrays["time"]) == 0:
         raise SourceError(
             f"{path} must have one value per event in each array, got the shapes {sorted(shapes)}"
         )
-    if found["line"].dtype.kind not in "iu" or int(found["line"].min()) < 0:
+    if arrays["line"].dtype.kind not in "iu" or int(arrays["line"].min()) < 0:
         raise SourceError(f"line in {path} must be whole numbers from 0")
-    if found["time"].dtype.kind not in "fiu" or not np.isfinite(found["time"]).all():
+    if arrays["time"].dtype.kind not in "fiu" or not np.isfinite(arrays["time"]).all():
         raise SourceError(f"time in {path} must be finite numbers, in seconds")
-    return found
+    return arrays
 
 
 def _bin_starts(path: str, time: Array, bins: Int64, sequence: Array | None) -> Int64:

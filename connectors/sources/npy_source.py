@@ -76,24 +76,24 @@ class NPYSource(NumberedSource):
     ) -> None:
         if block < 1:
             raise ConfigError(f"`block` must be at least 1 row, got {block}")
-        X, given = _load(Path(path), labels)
+        X, roles = _load(Path(path), labels)
         if X.ndim != 2 or 0 in X.shape or X.dtype.kind not in "fiub":
             raise SourceError(
                 f"{path} must be numbers of shape (n_rows, n_columns), "
                 f"got {X.dtype} of shape {X.shape}"
             )
-        columns = _take_columns(str(path), X, given, {"y": target, "t": time, "sequence": sequence})
+        columns = _take_columns(str(path), X, roles, {"y": target, "t": time, "sequence": sequence})
         check_width(str(path), len(columns))
         self._X = X
         self._columns = columns
         self._features = tuple(map(str, columns))
-        self._y = given.get("y")
-        self._times = given.get("t")
-        self._ids = given.get("sequence")
-        self._label_kind, found = array_labels(self._y, check_task(task))
+        self._y = roles.get("y")
+        self._times = roles.get("t")
+        self._ids = roles.get("sequence")
+        self._label_kind, problem = array_labels(self._y, check_task(task))
         self._block_size = 1 if rate is not None else block
         self.n_rows = len(X)
-        super().__init__(f"npy:{Path(path).name}", Schema(found, self._features), Pace(rate))
+        super().__init__(f"npy:{Path(path).name}", Schema(problem, self._features), Pace(rate))
 
     def __iter__(self) -> Iterator[Event | Sequence[Event]]:
         """Yield blocks from the position on, and empty lists while a paced row is not due."""
@@ -125,27 +125,27 @@ def _masked(values: Array, dtype: type) -> Array:
 
 
 def _take_columns(
-    path: str, X: Array, given: dict[str, Array], chosen: Mapping[str, int | None]
+    path: str, X: Array, roles: dict[str, Array], chosen: Mapping[str, int | None]
 ) -> list[int]:
-    """Move the chosen columns to `given`, and return the feature columns."""
+    """Move the chosen columns to `roles`, and return the feature columns."""
     n_columns = X.shape[1]
     taken = set()
     for name, column in chosen.items():
         if column is None:
             continue
-        if name in given or not -n_columns <= column < n_columns or column % n_columns in taken:
+        if name in roles or not -n_columns <= column < n_columns or column % n_columns in taken:
             raise SourceError(
                 f"the {_ROLES[name]} column of {path} must be one of its {n_columns} columns "
                 f"without another role, got {column}"
             )
         taken.add(column % n_columns)
-        given[name] = X[:, column]
+        roles[name] = X[:, column]
     features = [column for column in range(n_columns) if column not in taken]
     if not features:
         raise SourceError(
             f"{path} must have a column for features, got {n_columns} columns, all with other roles"
         )
-    _check_values(path, len(X), given)
+    _check_values(path, len(X), roles)
     return features
 
 

@@ -85,30 +85,31 @@ def _time_of(x: Mapping[Any, Any]) -> float:
 
 
 def _arguments(
-    name: str, known: Mapping[str, inspect.Parameter], params: Mapping[str, object]
+    name: str, parameters: Mapping[str, inspect.Parameter], params: Mapping[str, object]
 ) -> dict[str, Any]:
     """Return the given parameters in the types of their defaults."""
     for key in params:
-        if key not in known:
-            allowed = ", ".join(known) or "none"
+        if key not in parameters:
+            allowed = ", ".join(parameters) or "none"
             raise ConfigError(
-                f"river:{name} has no parameter {key!r}{did_you_mean(key, known)} "
+                f"river:{name} has no parameter {key!r}{did_you_mean(key, parameters)} "
                 f"(parameters: {allowed})"
             )
-    return {key: _typed(f"river:{name}", known[key], value) for key, value in params.items()}
+    return {key: _typed(f"river:{name}", parameters[key], value) for key, value in params.items()}
 
 
 def _build(name: str, params: Mapping[str, object]) -> Any:
     cls = _find(name)
-    known = inspect.signature(cls).parameters
-    given = _arguments(name, known, params)
-    seeds = {k: 0 for k, p in known.items() if k.startswith("seed") and p.default is None}
+    parameters = inspect.signature(cls).parameters
+    arguments = _arguments(name, parameters, params)
+    seeds = {k: 0 for k, p in parameters.items() if k.startswith("seed") and p.default is None}
     try:
-        dataset = cls(**{**seeds, **given})
+        dataset = cls(**{**seeds, **arguments})
         if name.startswith("synth."):
             next(iter(copy.deepcopy(dataset)))  # generators check their arguments only here
     except (ValueError, TypeError, AttributeError, IndexError, KeyError, ZeroDivisionError) as e:
-        spelled = ", ".join(f"{key}={value!r}" for key, value in given.items()) or "its defaults"
+        texts = [f"{key}={value!r}" for key, value in arguments.items()]
+        spelled = ", ".join(texts) or "its defaults"
         raise ConfigError(f"river:{name} refuses {spelled}: {e}") from None
     return dataset
 
@@ -117,13 +118,13 @@ def _find(name: str) -> Any:
     from river import datasets
     from river.datasets import synth
 
-    known = {n: getattr(datasets, n) for n in datasets.__all__ if n[0].isupper()}
-    known |= {f"synth.{n}": getattr(synth, n) for n in synth.__all__}
-    if name not in known:
-        similar = did_you_mean(name, known) or did_you_mean(f"synth.{name}", known)
-        others = similar or f" (datasets: {', '.join(sorted(known))})"
+    classes = {n: getattr(datasets, n) for n in datasets.__all__ if n[0].isupper()}
+    classes |= {f"synth.{n}": getattr(synth, n) for n in synth.__all__}
+    if name not in classes:
+        similar = did_you_mean(name, classes) or did_you_mean(f"synth.{name}", classes)
+        others = similar or f" (datasets: {', '.join(sorted(classes))})"
         raise SourceError(f"river has no dataset {name!r}{others}")
-    return known[name]
+    return classes[name]
 
 
 def _refuse_download(name: str, dataset: Any) -> None:

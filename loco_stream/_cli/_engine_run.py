@@ -49,7 +49,7 @@ class LearningSetup:
     scoring: ScoreOptions
     alarms: BesideOptions
     forecasting: ForecastingOptions
-    machine: ThreadOptions
+    threads: ThreadOptions
 
     @property
     def task(self) -> str | None:
@@ -102,7 +102,7 @@ class LearningSetup:
                 engine = self._learning_engine(reader, options)
             else:
                 engine = self._forecasting_engine(reader, options)
-        self.machine.apply(engine)
+        self.threads.apply(engine)
         return engine
 
     def _learning_engine(self, reader: SourceReader, options: EngineOptions) -> StreamEngine:

@@ -56,7 +56,7 @@ def _classifier(engine: StreamEngine) -> LOCOClassifier | None:
 
 
 thread_options = option_group(
-    "machine",
+    "threads",
     ThreadOptions,
     click.option(
         "--threads",

@@ -187,36 +187,36 @@ class DetectorCore:
                 numbers[c], kinds[c] = _number_cell(name, value)
         return Cells(np.array([numbers]), np.array([kinds], np.int64))
 
-    def rows(self, given: Table, names: Sequence[Hashable]) -> Cells:
+    def rows(self, inputs: Table, names: Sequence[Hashable]) -> Cells:
         """Return the rows of an array, whose columns are known by these names."""
-        n = len(given.numbers)
+        n = len(inputs.numbers)
         numbers = np.zeros((n, len(self.columns)))
         kinds = np.full((n, len(self.columns)), novelty.MISSING)
-        beyond = np.abs(given.numbers) > 1e30
-        if (beyond & np.isfinite(given.numbers)).any():
+        beyond = np.abs(inputs.numbers) > 1e30
+        if (beyond & np.isfinite(inputs.numbers)).any():
             raise InputError("`X` must hold numbers of at most 1e30")
-        known = np.isfinite(given.numbers)
+        is_number = np.isfinite(inputs.numbers)
         for j, name in enumerate(names):
             c = self.columns[name]
-            numbers[known[:, j], c] = given.numbers[known[:, j], j]
-            kinds[known[:, j], c] = novelty.NUMBER
-            if j in given.texts:
-                for i, cell in enumerate(given.texts[j]):
+            numbers[is_number[:, j], c] = inputs.numbers[is_number[:, j], j]
+            kinds[is_number[:, j], c] = novelty.NUMBER
+            if j in inputs.texts:
+                for i, cell in enumerate(inputs.texts[j]):
                     if is_text(cell):
                         kinds[i, c] = self._kind_of(c, cell, learns=True)
         return Cells(numbers, kinds)
 
     def _kind_of(self, c: int, text: str, learns: bool = False) -> int:
         """Return the kind of a text; a further one of a full column shares a kind by checksum."""
-        known = self.texts[c]
+        kinds = self.texts[c]
         text = known_by(text)
-        kind = known.get(text)
+        kind = kinds.get(text)
         if kind is not None:
             return kind
-        if len(known) < novelty.N_TEXTS:
-            kind = novelty.N_KINDS - novelty.N_TEXTS + len(known)
+        if len(kinds) < novelty.N_TEXTS:
+            kind = novelty.N_KINDS - novelty.N_TEXTS + len(kinds)
             if learns:
-                known[text] = kind
+                kinds[text] = kind
             return kind
         return novelty.N_KINDS - novelty.N_TEXTS + crc32(text.encode()) % novelty.N_TEXTS
 

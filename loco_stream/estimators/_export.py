@@ -44,21 +44,21 @@ def to_network(core: ModelCore, layer: int | None) -> Network:
 
 def encode_array(core: ModelCore, X: ArrayLike, features: Names) -> Float32:
     """Return the input currents of each row, (n, channels)."""
-    given = table(X)
-    n = len(given.numbers)
+    inputs = table(X)
+    n = len(inputs.numbers)
     with core.lock:
         if core.state is None:
             raise InputError("`encode_array` needs a model that has learned at least 1 row")
         settings, state, scratch = core.model
-        names = core.names(given, features)
-        rows = core.rows_of(given, names)
+        names = core.names(inputs, features)
+        rows = core.rows_of(inputs, names)
         n_texts = int(state.texts.n[0])
         n_channels = _n_channels(settings, state)
         currents = np.zeros((n, n_channels + n_texts), np.float32)
-        for row, own in zip(rows, currents, strict=True):
+        for row, row_currents in zip(rows, currents, strict=True):
             core.run(row[None, :], learns=False)
-            own[:n_channels] = scratch.code.channels[:n_channels]
-            own[n_channels + scratch.texts.rows[: scratch.texts.n[0]]] = 1.0
+            row_currents[:n_channels] = scratch.code.channels[:n_channels]
+            row_currents[n_channels + scratch.texts.rows[: scratch.texts.n[0]]] = 1.0
         return currents
 
 

@@ -277,23 +277,23 @@ class LOCOMultiTargetRegressor(IntervalEstimator[dict[Hashable, float]], base.Mu
     ) -> tuple[Float64, Float64]:
         """Return values (n, targets) and, if wanted, half widths (n, targets * coverages)."""
         core = self._core
-        given = table(X)
-        n = len(given.numbers)
-        known = target_matrix(Y, n)
+        inputs = table(X)
+        n = len(inputs.numbers)
+        observed = target_matrix(Y, n)
         t, sequence = context
         with core.lock:
-            names = core.names(given, features)
-            outputs = core.target_names(known.shape[1], targets)
+            names = core.names(inputs, features)
+            outputs = core.target_names(observed.shape[1], targets)
             times, last = core.times_of(t, sequence, n)
             if n == 0:
                 return core.no_answers(0), core.no_radii(0)
             slots = core.admit(names, outputs)
             core.sequence = last
             values = np.full((n, len(core.classes)), np.nan)
-            values[:, slots] = known
+            values[:, slots] = observed
             radii = core.no_radii(n if wants_radii else 0)
             both = (np.zeros(n, np.int64), values)
-            return learn_table(core, given, names, both, predict_first, times, radii), radii
+            return learn_table(core, inputs, names, both, predict_first, times, radii), radii
 
 
 def _target_columns(y: Any) -> tuple[Float64, tuple[Hashable, ...]]:

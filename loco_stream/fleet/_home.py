@@ -80,9 +80,9 @@ class FleetHome:
         self._n_shared = 0
         storage.lock()
         try:
-            given = json.loads(json.dumps(settings))  # as the file holds them: lists, no tuples
-            header = _read(storage) or self._begin(model, key_groups, given, share)
-            _compare(storage, header, key_groups, given)
+            as_stored = json.loads(json.dumps(settings))  # with lists in place of tuples
+            header = _read(storage) or self._begin(model, key_groups, as_stored, share)
+            _compare(storage, header, key_groups, as_stored)
             self.template = load_template(storage)
             if model is not None and _digest(model) != _digest(self.template):
                 raise ConfigError(
@@ -98,11 +98,11 @@ class FleetHome:
                 )
             self.epoch = header.epoch + 1
             groups = _present_groups(storage, header)
-            known = header.settings
-            if known is not None:  # and what was added since
-                known = {**(given or {}), **known}
+            merged = header.settings
+            if merged is not None:  # and what was added since
+                merged = {**(as_stored or {}), **merged}
             self._header = replace(
-                header, watch=self._watch, epoch=self.epoch, groups=groups, settings=known
+                header, watch=self._watch, epoch=self.epoch, groups=groups, settings=merged
             )
             _write(storage, self._header)
         except BaseException:

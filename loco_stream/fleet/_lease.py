@@ -65,14 +65,17 @@ class Lease:
 
     def left(self, owner: str) -> float | None:
         """Return the seconds until a lease is over, negative afterwards; None without a lease."""
-        found = self._store.get_dated(_name(owner))
-        if found is None:
+        lease = self._store.get_dated(_name(owner))
+        if lease is None:
             return None
-        seconds, renewed = found
+        seconds, renewed = lease
         self.start()
         self._renew()
-        own = self._store.get_dated(_name(self._owner))
-        return None if own is None else float(seconds) - (own[1] - renewed).total_seconds()
+        own_lease = self._store.get_dated(_name(self._owner))
+        if own_lease is None:
+            return None
+        _, now = own_lease  # by the clock of the store
+        return float(seconds) - (now - renewed).total_seconds()
 
     def _run(self) -> None:
         while not self._over.wait(self._seconds / 3):

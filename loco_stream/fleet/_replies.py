@@ -17,7 +17,7 @@ from loco_stream.fleet._rows import Key, Matrix, Outputs
 from loco_stream.stream import Block, Event, PredictRequest
 
 _Reply: TypeAlias = tuple[Matrix, Outputs]  # values of each row, and the classes of the columns
-_Found: TypeAlias = tuple[list[int], _Reply]  # numbers of rows, and what is predicted of them
+_Predicted: TypeAlias = tuple[list[int], _Reply]  # numbers of rows, and what is predicted of them
 
 
 class Replies:
@@ -28,7 +28,7 @@ class Replies:
     reply: called with an event, values and classes
 
     Its attributes:
-    n_asked: rows of prediction requests
+    n_requested: rows of prediction requests
     n_without_key: those of them without a key
     """
 
@@ -40,7 +40,7 @@ class Replies:
         self._reply = reply
         # value of a class or target that the model of a key does not know
         self._unknown = math.nan if is_numeric(fleet.task) else 0.0
-        self.n_asked = 0
+        self.n_requested = 0
         self.n_without_key = 0
 
     def steps(self, events: Sequence[Event]) -> Iterator[list[Event]]:
@@ -56,7 +56,7 @@ class Replies:
                 yield to_learn
                 to_learn = []
             if isinstance(event, PredictRequest):
-                self.n_asked += len(event.X)
+                self.n_requested += len(event.X)
                 self._reply_to_request(event)
             else:
                 yield from self._reply_to_block(event)
@@ -76,13 +76,13 @@ class Replies:
     def _reply_to_block(self, event: Block) -> Iterator[list[Event]]:
         """Yield a block in pieces without a repeated key, each predicted before it is learned."""
         keys, X, names = self._router.keys(event.X, event.features)
-        found: list[_Found] = []
+        predictions: list[_Predicted] = []
         begin = 0
         for end in _ends(keys, whole=event.y is None):
-            found += self._values(keys, X, names, range(begin, end))
+            predictions += self._values(keys, X, names, range(begin, end))
             yield [cut(event, begin, end)]
             begin = end
-        self._reply(event, *self._joined(len(X), found))
+        self._reply(event, *self._joined(len(X), predictions))
 
     def _values(
         self,
@@ -90,32 +90,36 @@ class Replies:
         X: Matrix,
         names: Sequence[Hashable],
         rows: Iterable[int],
-    ) -> list[_Found]:
+    ) -> list[_Predicted]:
         """Return what the model of each key predicts of its rows among `rows`.
 
         A key without a model, or no key, has the prediction of the shared model, if there is one.
         """
-        members: dict[Key | None, list[int]] = {}
+        rows_by_key: dict[Key | None, list[int]] = {}
         for i in rows:
-            members.setdefault(keys[i], []).append(i)
-        found = [(own, self._fleet.values(key, X[own], names)) for key, own in members.items()]
-        return [(own, values) for own, values in found if values is not None]
+            rows_by_key.setdefault(keys[i], []).append(i)
+        predictions = []
+        for key, members in rows_by_key.items():
+            values = self._fleet.values(key, X[members], names)
+            if values is not None:
+                predictions.append((members, values))
+        return predictions
 
-    def _joined(self, n: int, found: Sequence[_Found]) -> _Reply:
+    def _joined(self, n: int, predictions: Sequence[_Predicted]) -> _Reply:
         """Return the values of `n` rows, and the classes or targets of all.
 
         A class that the key's model does not know has probability 0, and a target that it does not
-        know is NaN. A row for which nothing was found has 0 for every class, or NaN.
+        know is NaN. A row without a prediction has 0 for every class, or NaN.
         """
         if self._fleet.task not in ("classification", TARGETS):
             table = np.full((n, 1), math.nan, np.float32)
-            for rows, (numbers, _) in found:
+            for rows, (numbers, _) in predictions:
                 table[rows] = numbers
             return table, []
-        known = dict.fromkeys(label for _, (_, labels) in found for label in labels)
-        columns = {label: j for j, label in enumerate(known)}
+        outputs = dict.fromkeys(label for _, (_, labels) in predictions for label in labels)
+        columns = {label: j for j, label in enumerate(outputs)}
         table = np.full((n, len(columns)), self._unknown, np.float32)
-        for rows, (probabilities, labels) in found:
+        for rows, (probabilities, labels) in predictions:
             places = [columns[label] for label in labels]
             table[np.ix_(rows, places)] = probabilities
         return table, list(columns)

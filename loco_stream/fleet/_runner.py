@@ -259,7 +259,7 @@ class FleetRunner:
             "n_expired": router.n_expired,
             "n_orphaned": router.n_orphaned,
             **router.ids.counts,
-            "n_asked": self._replies.n_asked,
+            "n_asked": self._replies.n_requested,
             "n_fill_values": self._counts.n_fill_values,
             "n_out_of_time": self._counts.n_out_of_time,
             "n_rejected": self.fleet.n_refused + self._counts.n_refused,

@@ -158,24 +158,26 @@ class Ranking:
         self._count_waiting()
         tables = {"": self._all, "window_": self._recent, "fading_": self._faded}
         labels = self._index.values()
-        found = {f"{kind}roc_auc": _mean(map(own.roc_auc, labels)) for kind, own in tables.items()}
-        for kind, own in tables.items():
-            found[f"{kind}average_precision"] = _mean(map(own.average_precision, labels))
-        return found
+        scores = {}
+        for kind, table in tables.items():
+            scores[f"{kind}roc_auc"] = _mean(map(table.roc_auc, labels))
+        for kind, table in tables.items():
+            scores[f"{kind}average_precision"] = _mean(map(table.average_precision, labels))
+        return scores
 
     def per_class(self) -> dict[Hashable, dict[str, float]]:
         """Return the scores of each label; NaN while only one kind of rows has come."""
         self._count_waiting()
-        found = {}
+        scores = {}
         for label, i in self._index.items():
-            found[label] = {
+            scores[label] = {
                 "roc_auc": self._all.roc_auc(i),
                 "average_precision": self._all.average_precision(i),
                 "recall_at_precision": self._all.recall_at(i, self._at_precision),
                 "window_recall_at_precision": self._recent.recall_at(i, self._at_precision),
                 "fading_recall_at_precision": self._faded.recall_at(i, self._at_precision),
             }
-        return found
+        return scores
 
     def export_state(self) -> dict[str, Any]:
         """Return everything as plain values."""

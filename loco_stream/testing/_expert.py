@@ -139,18 +139,18 @@ def _blocks(expert: Expert, model: Model) -> _Blocks:
     core = model._core
     settings, _, scratch = core.model
     now = scratch.now
-    before = EXPERTS[: [own.name for own in EXPERTS].index(expert.name)]
+    before = EXPERTS[: [other.name for other in EXPERTS].index(expert.name)]
 
     def part(array: Any, name: str, first: int = 0) -> Array:
-        start = first + sum(getattr(own, name)(settings) for own in before)
+        start = first + sum(getattr(other, name)(settings) for other in before)
         n = getattr(expert, name)(settings)
         _require(
             isinstance(n, int) and n >= 0,
             expert,
             f"`{name}` must return an integer from 0, got {n!r}",
         )
-        found: Array = array[start : start + n, : core.n_outputs]
-        return found
+        block: Array = array[start : start + n, : core.n_outputs]
+        return block
 
     capacity = len(scratch.target)
     return _Blocks(

@@ -56,7 +56,7 @@ def msgpack_body(rng):
 def ls1_body(rng):
     schema = encode(SchemaPayload(1, "classification", FEATURES, None, ("on", "off")))
     rows = np.array([[rng.choice(NUMBERS[:4]), 1.0]], "<f4").tobytes() + b"\0\0\0\0"
-    kind = rng.choice([Kind.SCHEMA, Kind.LABELLED, Kind.SAMPLE, Kind.LABEL, Kind.ASK])
+    kind = rng.choice([Kind.SCHEMA, Kind.LABELLED, Kind.SAMPLE, Kind.LABEL, Kind.REQUEST])
     body = b"".join(pack("s", kind, schema if kind is Kind.SCHEMA else rows)[1:])
     if rng.random() < 0.7:
         fields = list(HEADER.unpack(body[: HEADER.size]))

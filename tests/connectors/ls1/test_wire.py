@@ -29,7 +29,7 @@ def test_the_header_is_byte_identical_to_that_of_the_page():
 
 
 @given(
-    st.sampled_from([Kind.SAMPLE, Kind.LABELLED, Kind.ASK]),
+    st.sampled_from([Kind.SAMPLE, Kind.LABELLED, Kind.REQUEST]),
     st.integers(1, 5),
     st.integers(1, 7),
     st.integers(0, 2**62),
