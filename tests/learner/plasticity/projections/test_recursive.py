@@ -112,7 +112,7 @@ def test_without_projection_the_step_follows_the_input():
     assert copy_input(layer, scratch.layer.projected) == 4.25
     assert np.array_equal(scratch.layer.projected[:3], x)
     scratch.neurons.credit[:] = 1.0, -1.0
-    run_change_dense(args, layer, 0.1)
+    run_change_dense(args, layer, 0.1, 0.0)
     assert np.allclose(weights, -0.1 * np.outer(x, [1.0, -1.0]))
     assert args.model.state.projections.recursive.first.size == 0
 
