@@ -19,8 +19,10 @@ from loco_stream._cli._option_group import (
     with_stored,
 )
 from loco_stream._cli._options import (
+    LabelOptions,
     LearningOptions,
     ScoreOptions,
+    label_options,
     model_options,
     score_options,
     stored_missing,
@@ -47,6 +49,7 @@ class LearningSetup:
     model: LearningOptions
     decision: DecisionOptions
     scoring: ScoreOptions
+    labels: LabelOptions
     alarms: BesideOptions
     forecasting: ForecastingOptions
     threads: ThreadOptions
@@ -158,6 +161,7 @@ class LearningSetup:
             score_window=self.scoring.score_window,
             settings=settings,
             anomaly=self.alarms.detector(self.model.seed) if self.alarms.watch else None,
+            **asdict(self.labels),
             **options,
         )
 
@@ -172,6 +176,7 @@ def learning_options(holdout: int | None) -> Decorator:
         model_options(holdout),
         decision_options,
         score_options,
+        label_options,
         thread_options,
     )
 

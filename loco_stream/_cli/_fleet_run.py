@@ -31,6 +31,7 @@ from loco_stream._cli._options import (
     SourceOptions,
     StateOptions,
     locked_folder,
+    max_age_option,
     model_options,
     source_options,
     state_options,
@@ -78,6 +79,7 @@ _OF_LABELS = (
     "on_drift",
     "thresholds",
     "costs",
+    "max_age",
 )
 
 
@@ -101,6 +103,7 @@ class FleetOptions:
     share_every: int
     max_keys: int | None
     max_key_rate: float | None
+    max_age: float
 
     def _check_partitions(self) -> None:
         """Raise `ConfigError` for options that workers with their own partitions do not have."""
@@ -203,6 +206,7 @@ _fleet_options = option_group(
         help="Drop and count rows of a key beyond ROWS per second on average, with bursts of 10 "
         "seconds.  [default: no limit]",
     ),
+    max_age_option,
 )
 
 
@@ -295,6 +299,7 @@ def command(
                     setup.fleet.limits,
                     setup.reading.name_bounds(),
                     missing_values=setup.reading.missing_values,
+                    max_age=setup.fleet.max_age,
                 )
                 handler.engine = runner
                 report = runner.run()
@@ -424,6 +429,7 @@ class _FleetSetup:
             max_keys=options.max_keys,
             rows_per_second=options.max_key_rate,
             missing_values=self.reading.missing_values,
+            max_age=options.max_age,
             share=options.share,
             share_every=options.share_every,
         )

@@ -98,6 +98,14 @@ class ScoreOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelOptions:
+    """How long, and how many, rows wait for their labels. A resumed run may have other values."""
+
+    max_age: float
+    max_pending: int
+
+
+@dataclass(frozen=True, slots=True)
 class SourceOptions:
     """How rows are read."""
 
@@ -329,6 +337,30 @@ score_options = option_group(
         default=_AT_PRECISION,
         metavar="P",
         help="Report the recall of each class at this precision.",
+    ),
+)
+
+
+max_age_option = click.option(
+    "--max-age",
+    type=FloatRange(0.0, min_open=True),
+    default=3600,
+    metavar="SECONDS",
+    help="Drop and count a row whose label has not come after SECONDS. A label that comes before "
+    "its row waits as long.",
+)
+
+label_options = option_group(
+    "labels",
+    LabelOptions,
+    max_age_option,
+    click.option(
+        "--max-pending",
+        type=IntRange(1),
+        default=10_000,
+        metavar="ROWS",
+        help="Drop and count the oldest row when more than ROWS wait for their labels. Waiting "
+        "rows are in memory and in each checkpoint.",
     ),
 )
 

@@ -106,8 +106,9 @@ class PendingRows:
         self._rows[key] = pending
         if row.id is not None:
             self.ids.add(row.id, key)
-        if len(self._rows) > self.capacity:
-            self._drop(next(iter(self._rows)), f"more than {self.capacity} rows wait")
+        while len(self._rows) > self.capacity:  # a resumed run may keep fewer than before
+            reason = f"more than `max_pending` rows wait ({self.capacity:,})"
+            self._drop(next(iter(self._rows)), reason)
 
     def take(self, source: str, epoch: int, seq: int) -> PendingRow | None:
         """Remove and return the row of a label; None counts the label as orphaned."""
@@ -131,7 +132,7 @@ class PendingRows:
             key, oldest = next(iter(self._rows.items()))
             if now - oldest.since <= self.max_age:
                 return
-            self._drop(key, f"it waited for more than {self.max_age:g} s")
+            self._drop(key, f"it waited for more than `max_age` ({self.max_age:g} s)")
 
     def _drop(self, key: Key, reason: str) -> None:
         row_id = self._rows.pop(key).row.id
@@ -139,6 +140,16 @@ class PendingRows:
             self.ids.end(row_id, learned=False)
         self.expired += 1
         _limited.warning("a row was dropped before its label came: %s", reason)
+
+    def sentences(self) -> list[str]:
+        """Return a sentence on dropped rows, if there are any, and those on ids."""
+        found = self.ids.sentences()
+        if self.expired:
+            found.append(
+                f"rows dropped before their label came: {self.expired:,}; a row waits `max_age` "
+                f"({self.max_age:g} s), and `max_pending` ({self.capacity:,}) rows wait at most"
+            )
+        return found
 
     def export_state(self) -> Config:
         """Return everything as plain values."""

@@ -87,7 +87,7 @@ class RowIds:
         if self._early.pop(text, None) is not None:
             self._count("n_labels_repeated", text)
         self._used[text] = _LEARNED if learned else _DROPPED
-        if len(self._used) > self._capacity:
+        while len(self._used) > self._capacity:  # a resumed run may remember fewer
             self._used.popitem(last=False)
 
     def take_early(self, row_id: Any) -> Label:
@@ -108,7 +108,7 @@ class RowIds:
         else:
             self.counts["n_labels_early"] += 1
             self._early[text] = (y, now)
-            if len(self._early) > self._capacity:
+            while len(self._early) > self._capacity:
                 self._give_up()
         return None
 

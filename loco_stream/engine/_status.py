@@ -228,7 +228,7 @@ class StatusBoard:
         found = (self._commits.waiting_for, self._monitor.missing_column, self._on_classes)
         return [
             *filter(None, found),
-            *self._trainer.pending.ids.sentences(),
+            *self._trainer.pending.sentences(),
             *self._handler.text_columns.sentences(),
         ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import OrderedDict
@@ -16,6 +17,7 @@ import numpy as np
 from loco_stream._persistence.content import State
 from loco_stream._persistence.format import encode_plain
 from loco_stream._text import did_you_mean, listed
+from loco_stream.engine._limited_log import LimitedLog
 from loco_stream.engine._row_ids import RowIds
 from loco_stream.engine._text_columns import TextColumns
 from loco_stream.errors import InputError, SourceError
@@ -42,8 +44,9 @@ _Number: TypeAlias = tuple[str, int, int]  # source, epoch and seq
 
 # Used ids and early labels that are remembered. They are stored at each acknowledgement.
 _MAX_IDS = 10_000
-_MAX_AGE = 3600.0  # seconds that a row waits for its label
 _NO_INPUTS = np.zeros(0, np.float32)
+
+_limited = LimitedLog(logging.getLogger("loco_stream.fleet.key_router"))
 
 
 class _Origin(NamedTuple):
@@ -83,6 +86,7 @@ class KeyRouter:
 
     feature: the feature that holds the key
     capacity: rows that may wait for a label; the oldest expire when there are more
+    max_age: seconds that a row waits for its label, or an early label for its row
     labelled: False lets no row wait: models learn without labels
     is_series: whether the labels of a key are the values of a series. A row without a label is then
         a missing value and does not wait, and rows keep their times.
@@ -100,6 +104,7 @@ class KeyRouter:
         feature: str,
         capacity: int = 50_000,
         *,
+        max_age: float = 3600.0,
         labelled: bool = True,
         is_series: bool = False,
         text_columns: TextColumns | None = None,
@@ -107,9 +112,10 @@ class KeyRouter:
         self._feature = feature
         self._labelled = labelled
         self._is_series = is_series
-        self._capacity = capacity
+        self.capacity = capacity
+        self.max_age = max_age
         self._pending: OrderedDict[_Number, _PendingRow] = OrderedDict()
-        self.ids = RowIds(min(capacity, _MAX_IDS), _MAX_AGE)
+        self.ids = RowIds(min(capacity, _MAX_IDS), max_age)
         self.text_columns = text_columns or TextColumns(False)
         self._known = False  # whether any row had the feature
         self.n_without_key = 0
@@ -305,13 +311,19 @@ class KeyRouter:
     def _expire(self, parts: _Parts) -> None:
         """Drop rows that waited too long; a label None lets their models forget them too."""
         self.ids.expire(time.time())
-        oldest = time.monotonic() - _MAX_AGE
+        oldest = time.monotonic() - self.max_age
         while self._pending:
             number, row = next(iter(self._pending.items()))
-            if len(self._pending) <= self._capacity and row.since >= oldest:
+            if len(self._pending) <= self.capacity and row.since >= oldest:
                 return
             self._add_label(number, None, parts, learned=False)
             self.n_expired += 1
+            _limited.warning(
+                "a row was dropped before its label came: it waited for more than `max_age` "
+                "(%g s), or more than %d rows wait",
+                self.max_age,
+                self.capacity,
+            )
 
 
 class _Parts:

@@ -56,7 +56,7 @@ class PartitionOptions:
     checkpoint_every, durability, max_resident, lease, share, share_every: see `Fleet`. The keys of
         one partition share knowledge.
     max_keys, rows_per_second: limits of each partition; see `KeyLimits`
-    missing_values: see `FleetRunner`
+    missing_values, max_age: see `FleetRunner`
     endless: whether to continue after the end of a live source's stream
     """
 
@@ -72,6 +72,7 @@ class PartitionOptions:
     max_keys: int | None = None
     rows_per_second: float | None = None
     missing_values: tuple[float, ...] = ()
+    max_age: float = 3600.0
     endless: bool = True
 
     def check(self) -> None:
@@ -115,6 +116,7 @@ class _Partition:
                 [self._snapshot],
                 limits,
                 missing_values=options.missing_values,
+                max_age=options.max_age,
             )
         except BaseException:
             self._fleet.close()

@@ -46,7 +46,8 @@ _GATHERED_ROWS = 256
 _GATHERED_SECONDS = 0.1
 _UNUSED = {  # by counter: what became of rows, values and labels that were not used
     "n_without_key": "rows had no value of {key} and were not used",
-    "n_expired": "rows received no label in time: they were not learned",
+    "n_expired": "waiting rows were dropped: no label came within `max_age` ({max_age:g} s), or "
+    "more than {capacity:,} rows waited",
     "n_orphaned": "labels arrived for rows that were not pending",
     "n_over_keys": "rows belonged to keys beyond the limit and were not used",
     "n_over_rate": "rows exceeded the rate of their key and were not used",
@@ -96,6 +97,7 @@ class FleetRunner:
     bounds: how many names of features and classes rows may bring, over all keys since the start; a
         row beyond is refused. By default there is no bound.
     missing_values: as `StreamEngine` takes them; a key is never one
+    max_age: seconds that a row waits for its label
 
     Its attribute `kept`: what is kept if the process ends now, in one clause.
     """
@@ -113,6 +115,7 @@ class FleetRunner:
         bounds: NameBounds | None = None,
         *,
         missing_values: Iterable[float] = (),
+        max_age: float = 3600.0,
     ) -> None:
         check_feature(key, reader.source)
         self._admission = Admission(bounds or NameBounds())
@@ -129,6 +132,7 @@ class FleetRunner:
         takes_text = fleet.takes_text and not self._is_watching
         self._router = KeyRouter(
             key,
+            max_age=max_age,
             labelled=not self._is_watching,
             is_series=self._is_series,
             text_columns=TextColumns(takes_text, reader.source.used),
@@ -273,6 +277,8 @@ class FleetRunner:
             "key": repr(self._key),
             "what": "a sequence id" if self._is_series else "a time or a sequence id",
             "error": self._reader.source.last_error,
+            "max_age": self._router.max_age,
+            "capacity": self._router.capacity,
         }
         shown = [
             f"{counts[name]:,} {text.format_map(known)}"
