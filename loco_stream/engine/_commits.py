@@ -256,7 +256,10 @@ class CommitPipeline:
     def _validate(self, events: Sequence[Event]) -> ValidEvents:
         """Separate what cannot be learned; a strict run ends there."""
         is_open = self._set_task is not None and self._watch.is_waiting
-        valid = validate_events(events, self._problem, self._missing, is_open=is_open)
+        is_stored = self._open_store is not None
+        valid = validate_events(
+            events, self._problem, self._missing, is_open=is_open, is_stored=is_stored
+        )
         self._admission.admit(valid, self._problem)
         self._check_strictness(valid)
         return valid

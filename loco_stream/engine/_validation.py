@@ -11,15 +11,18 @@ from numpy.typing import ArrayLike
 
 from loco_stream._arrays import Array
 from loco_stream._numbers import LARGEST, is_beyond, masked, plain, shown, to_number
+from loco_stream._persistence.format import encode_plain
 from loco_stream._problems import TARGETS, is_numeric, known_targets
 from loco_stream._text import has_surrogate
 from loco_stream.engine._missing_values import MissingValues
 from loco_stream.engine._row import Label, cut
+from loco_stream.errors import CheckpointError
 from loco_stream.stream import MAX_SEQ, Block, Event, Labels, PredictRequest, Sample
 
 Table: TypeAlias = Array
 
 _NO_FAULT = frozenset({str, bool, type(None)})  # any value of these types may be a class
+_STORABLE = _NO_FAULT | {int, float}
 # kinds of refusal
 _VALUE = "value out of range"
 _LABEL = "label out of range"
@@ -34,10 +37,12 @@ _SEQ = f"must be an integer from 0 to {MAX_SEQ}"
 class ValidEvents:
     """Events that may be logged and learned, and the rows and labels that were refused.
 
-    `refused` holds the refused rows, labels and events with their reasons, and `n_fill_values` is
-    the number of values and labels that were replaced by a missing one, also in refused rows.
+    `is_stored` refuses classes that no file can hold, `refused` holds the refused rows, labels and
+    events with their reasons, and `n_fill_values` is the number of values and labels that were
+    replaced by a missing one, also in refused rows.
     """
 
+    is_stored: bool = False
     events: list[Event] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
     reason: str = ""
@@ -62,18 +67,20 @@ def validate_events(
     missing: MissingValues | None = None,
     *,
     is_open: bool = False,
+    is_stored: bool = False,
 ) -> ValidEvents:
     """Separate events that can be learned from rows and labels that cannot.
 
     A feature value beyond `loco_stream._numbers.LARGEST` refuses a row by name, and is masked in an
     array. A label is refused if it is no number in regression, or cannot be a class in
-    classification. A row is also refused if its number does not fit into 64 bits, if a text in it
-    is not valid Unicode, or if its validation raises.
+    classification, or with `is_stored` if no checkpoint can hold the class. A row is also refused
+    if its number does not fit into 64 bits, if a text in it is not valid Unicode, or if its
+    validation raises.
 
     Before that, the numbers of `missing` are replaced in the features, and in labels that are
     numbers, or with `is_open` may be: the problem is not known yet. A class label is left as it is.
     """
-    valid = ValidEvents()
+    valid = ValidEvents(is_stored)
     with_labels = is_open or is_numeric(problem)
     for event in events:
         try:
@@ -185,8 +192,10 @@ def _is_number_of_row(of: object) -> bool:
     return isinstance(number, int) and 0 <= number <= MAX_SEQ
 
 
-def label_fault(y: Label, problem: str) -> str | None:
+def label_fault(y: Label, problem: str, *, is_stored: bool = False) -> str | None:
     """Return what is wrong with a label, None if nothing is; the label None means missing.
+
+    `is_stored`: whether a class must be one that a checkpoint can hold.
 
     Examples
     --------
@@ -200,7 +209,7 @@ def label_fault(y: Label, problem: str) -> str | None:
     if problem == "classification":
         if type(y) in _NO_FAULT:
             return f"`y` {_UNICODE}, got {shown(y)}" if has_surrogate(y) else None
-        return _class_fault(plain(y), y)
+        return _class_fault(plain(y), y, is_stored)
     if problem == TARGETS:
         return None if y is None else _targets_fault(y)
     is_number = y is None or to_number(y) == to_number(y)
@@ -221,7 +230,7 @@ def _targets_fault(y: Label) -> str | None:
     return None
 
 
-def _class_fault(label: Label, y: Label) -> str | None:
+def _class_fault(label: Label, y: Label, is_stored: bool) -> str | None:
     """Return what is wrong with a class label; `y` is the label as it was given."""
     if isinstance(label, float) and not abs(label) <= LARGEST:
         return f"`y` {_RANGE}, got {shown(y)}"
@@ -233,6 +242,14 @@ def _class_fault(label: Label, y: Label) -> str | None:
         hash(label)
     except TypeError:
         return f"`y` must be a hashable class label, got {type(y).__name__}"
+    if is_stored and type(label) not in _STORABLE:
+        try:
+            encode_plain(label)
+        except CheckpointError:
+            return (
+                "`y` must be a text, a number, true, false, bytes or a tuple of these where "
+                f"checkpoints are written, got {shown(y)} of type {type(y).__name__}"
+            )
     return None
 
 
@@ -260,7 +277,7 @@ def _value_fault(name: object, value: object) -> str | None:
 def _validate_sample(event: Sample, problem: str, valid: ValidEvents) -> None:
     if (reason := row_fault(event.x)) is not None:
         valid.refuse(event, 1, _VALUE, reason)
-    elif (reason := label_fault(event.y, problem)) is not None:
+    elif (reason := label_fault(event.y, problem, is_stored=valid.is_stored)) is not None:
         valid.refuse(event, 1, _LABEL, reason)
     else:
         valid.events.append(event)
@@ -271,7 +288,7 @@ def _validate_block(event: Block, problem: str, valid: ValidEvents) -> None:
         return
     X = _table(event.X)
     event = event if X is event.X else replace(event, X=X)
-    faults = _label_faults(() if event.y is None else event.y, problem)
+    faults = _label_faults(() if event.y is None else event.y, problem, valid)
     if not faults:
         valid.events.append(event)
         return
@@ -284,12 +301,13 @@ def _validate_block(event: Block, problem: str, valid: ValidEvents) -> None:
         begin = end + 1
 
 
-def _label_faults(labels: Sequence[Label], problem: str) -> dict[int, str]:
-    """Return what is wrong with labels, by row."""
+def _label_faults(labels: Sequence[Label], problem: str, valid: ValidEvents) -> dict[int, str]:
+    """Return what is wrong with labels, by row; `valid` is where their events will be."""
     are_plain = problem == "classification" and _NO_FAULT.issuperset(map(type, labels))
     if are_plain and not any(map(has_surrogate, set(labels))):
         return {}
-    faults = ((row, label_fault(y, problem)) for row, y in enumerate(labels))
+    stored = valid.is_stored
+    faults = ((row, label_fault(y, problem, is_stored=stored)) for row, y in enumerate(labels))
     return {row: fault for row, fault in faults if fault is not None}
 
 
@@ -317,7 +335,7 @@ def _table(X: ArrayLike) -> Table:
 
 
 def _validate_labels(event: Labels, problem: str, valid: ValidEvents) -> None:
-    faults = _label_faults(event.y, problem)
+    faults = _label_faults(event.y, problem, valid)
     if not faults:
         valid.events.append(event)
         return

@@ -321,7 +321,7 @@ class FleetRunner:
             return None
 
     def _take(self, events: Sequence[Event]) -> None:
-        valid = validate_events(events, self.fleet.task, self._missing)
+        valid = validate_events(events, self.fleet.task, self._missing, is_stored=True)
         self._counts.n_fill_values += valid.n_fill_values
         self._admission.admit(valid, self.fleet.task)
         if valid.n_refused:

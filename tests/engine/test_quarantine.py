@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import date
+from decimal import Decimal
+from enum import Enum
 
 import numpy as np
 import pytest
 
+from loco_stream import LOCOClassifier
 from loco_stream.connectors.ls1._limits import Limits
 from loco_stream.connectors.ls1._messages import read_message, read_row
 from loco_stream.connectors.ls1._receiver import Receiver
@@ -112,6 +116,54 @@ def test_a_complex_label_is_refused_whether_there_is_a_log_or_not():
     valid = validate_events([Sample({"a": 1.0}, 2j), Labels([0], [2j])], "classification")
     assert valid.n_refused == 2
     assert "that is not complex, or true or false, got 2j" in valid.refused[0][1]
+
+
+class Fault(Enum):
+    CRACK = 1
+    DENT = 2
+
+
+UNSTORABLE = [
+    Decimal("0.5"),
+    date(2026, 5, 1),
+    Fault.CRACK,
+    frozenset({1}),
+    (1, Decimal(2)),
+    1 + 2j,
+]
+
+
+@pytest.mark.parametrize("y", UNSTORABLE)
+@pytest.mark.parametrize("as_block", [False, True])
+def test_a_class_that_no_checkpoint_holds_is_refused_when_its_row_is_read(tmp_path, y, as_block):
+    good = rows()
+    clean, _ = run(good)
+    bad = Sample({"a": 1.0}, y, 99)
+    if as_block:
+        bad = Block(np.ones((1, 1), np.float32), [y], ("a",), 99)
+    dirty, report = run([*good[:9], bad, *good[9:]], tmp_path, durability="off")
+    assert (report["n_samples"], report["n_rejected"]) == (20, 1)
+    assert sha(dirty) == sha(clean)
+    (record,) = quarantined(tmp_path)
+    assert record["reason"].startswith("`y` must be a text, a number")
+    again, report = run([], tmp_path)
+    assert (report["n_samples"], sha(again)) == (20, sha(clean))
+
+
+def test_such_a_class_is_learned_where_nothing_is_stored_and_else_ends_a_strict_run(tmp_path):
+    events = [({"a": float(i % 2)}, [Fault.CRACK, Fault.DENT][i % 2]) for i in range(20)]
+    model = LOCOClassifier(hidden_sizes=4, seed=1)
+    StreamEngine(model, events).run()
+    assert model.classes == (Fault.CRACK, Fault.DENT)
+    stored = StreamEngine(LOCOClassifier(hidden_sizes=4, seed=1), events, checkpoint=tmp_path)
+    with pytest.raises(InputError, match=r"got <Fault.CRACK: 1> of type Fault$"):
+        stored.run()
+
+
+@pytest.mark.parametrize("y", [b"crack", (1, "dent"), np.str_("crack"), np.int8(3)])
+def test_classes_that_a_checkpoint_holds_are_learned(y):
+    valid = validate_events([Sample({"a": 1.0}, y)], "classification", is_stored=True)
+    assert (len(valid.events), valid.n_refused) == (1, 0)
 
 
 @pytest.mark.parametrize(
