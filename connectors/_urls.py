@@ -17,6 +17,7 @@ from loco_stream.connectors._base.values import split_server
 from loco_stream.connectors._registry import SINKS, SOURCES, Table, connectors, find
 from loco_stream.connectors.ls1._limits import ENGINE_LIMITS, parse_limits
 from loco_stream.errors import ConfigError, SourceError
+from loco_stream.records import check_kinds
 from loco_stream.stream import Sink, Source
 
 
@@ -131,7 +132,7 @@ def check_url(url: str, *, is_sink: bool = False) -> None:
     Raises
     ------
     ConfigError
-        An option is unknown or does not take its value.
+        An option is unknown or does not take its value, or there is no program to run.
     SourceError
         The scheme of a source is unknown.
 
@@ -141,9 +142,15 @@ def check_url(url: str, *, is_sink: bool = False) -> None:
     Traceback (most recent call last):
     loco_stream.errors.ConfigError: redis: `idle` must be a duration such as 0.1, 0.1s or 100ms, ...
     """
-    entry, where, _ = _parsed(url, is_sink=is_sink)
+    entry, where, options = _parsed(url, is_sink=is_sink)
     if entry.has_server:
         split_server(where, entry.example, needs_name=entry.needs_name)
+    if is_sink and "only" in options:
+        check_kinds(options["only"])
+    if is_sink and entry.scheme == "exec":
+        from loco_stream.connectors.sinks.exec_sink import words_of
+
+        words_of(where)
 
 
 def targets_in(url: str) -> tuple[str, ...]:

@@ -48,14 +48,8 @@ class ExecSink(BufferedSink):
 
     def __init__(self, command: str, *, timeout: Seconds = 30.0, **options: Any) -> None:
         check_positive(timeout=timeout)
-        try:
-            self._words = shlex.split(command)
-        except ValueError as error:
-            raise ConfigError(f"exec: cannot split {command!r} into words: {error}") from None
-        program = self._words[0] if self._words else ""
-        if shutil.which(program) is None:
-            raise ConfigError(f"exec: there is no program {program!r}")
-        super().__init__(f"exec:{program}#{digest(command)}", batch=1, **options)
+        self._words = words_of(command)
+        super().__init__(f"exec:{self._words[0]}#{digest(command)}", batch=1, **options)
         self._timeout = timeout
 
     def send(self, records: Sequence[Record]) -> None:
@@ -73,6 +67,29 @@ class ExecSink(BufferedSink):
         if done.returncode != 0:
             output = done.stderr.decode(errors="replace").strip().rpartition("\n")[2][:200]
             raise RefusedError(f"{self.name} ended with {done.returncode}: {output}")
+
+
+def words_of(command: str) -> list[str]:
+    """Return program and arguments of a command.
+
+    Raises
+    ------
+    ConfigError
+        There is no such program, or a quotation mark is not closed.
+
+    Examples
+    --------
+    >>> words_of("logger -t 'loco stream'")
+    ['logger', '-t', 'loco stream']
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ConfigError(f"exec: cannot split {command!r} into words: {error}") from None
+    program = words[0] if words else ""
+    if shutil.which(program) is None:
+        raise ConfigError(f"exec: there is no program {program!r}")
+    return words
 
 
 CONNECTORS = (

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from loco_stream._cli._logging import LOGGER
-from loco_stream._cli._option_group import flag, given, option_group, seed_option
+from loco_stream._cli._option_group import checked_by, flag, given, option_group, seed_option
+from loco_stream._cli._sinks import check_command
 from loco_stream._ranges import IntRange
 from loco_stream.errors import ConfigError
 
@@ -27,6 +28,7 @@ _EVERY = click.option(
 _ON_ALARM = click.option(
     "--on-alarm",
     metavar="COMMAND",
+    callback=checked_by(check_command),
     help="Run COMMAND at each alarm of the anomaly detector, without a shell, with the record on "
     "its standard input.",
 )

@@ -40,6 +40,13 @@ def _split(address: str) -> tuple[str, int, str]:
     return host, int(port), query
 
 
+def check_http(address: str, network: NetworkOptions) -> None:
+    """Raise `ConfigError` for an address, roles of columns or a missing token; open nothing."""
+    host, _, query = _split(address)
+    _fields(query)
+    replace(network, bind=host or network.bind).check_token()
+
+
 @contextmanager
 def http_api(
     service: ServiceState,

@@ -9,7 +9,7 @@ import click
 from loco_stream._cli._option_group import PATH, flag, option_group, typed
 from loco_stream.errors import ConfigError
 
-_LOOPBACK = ("127.0.0.1", "localhost")
+LOOPBACK = ("127.0.0.1", "localhost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,20 @@ class NetworkOptions:
         Raises `ConfigError` if other machines reach the address and there is no file, or others can
         read it.
         """
-        if self.token is not None:
-            from loco_stream.connectors._control import make_token
+        self.check_token()
+        if self.token is None:
+            return None
+        from loco_stream.connectors._control import make_token
 
-            return make_token(self.token)
-        if self.bind not in _LOOPBACK:
+        return make_token(self.token)
+
+    def check_token(self) -> None:
+        """Raise `ConfigError` if other machines reach the address and there is no token file."""
+        if self.token is None and self.bind not in LOOPBACK:
             raise ConfigError(
                 f"`token` must be given for the address {self.bind}, which other machines reach",
                 option="token",
             )
-        return None
 
 
 network_options = option_group(
@@ -57,7 +61,7 @@ network_options = option_group(
     NetworkOptions,
     click.option(
         "--bind",
-        default=_LOOPBACK[0],
+        default=LOOPBACK[0],
         metavar="ADDRESS",
         help="Address that the page, the metrics and the HTTP API listen on.",
     ),

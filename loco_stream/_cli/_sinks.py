@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loco_stream._cli._logging import LOGGER, CommandError
-from loco_stream._cli._option_group import option_group
+from loco_stream._cli._option_group import checked_by, option_group
 from loco_stream._text import listed
 from loco_stream.errors import ConfigError
 
@@ -24,6 +24,13 @@ def check_delivered(report: Mapping[str, Any]) -> None:
         what = "1 record was" if lost == 1 else f"{lost:,} records were"
         names = [f"{name} ({n:,})" for name, n in report["lost_records"].items()]
         raise CommandError(f"{what} lost by sinks: {listed(names)}")
+
+
+def check_command(command: str) -> None:
+    """Raise `ConfigError` if there is no such program; for --on-drift and --on-alarm."""
+    from loco_stream.connectors.sinks.exec_sink import words_of
+
+    words_of(command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,7 @@ sink_options = option_group(
     click.option(
         "--on-drift",
         metavar="COMMAND",
+        callback=checked_by(check_command),
         help="Run COMMAND at each drift, without a shell, with the record on its standard input.",
     ),
 )

@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from loco_stream._cli._config import COMMANDS, command_tables, option_values, read_config
+from loco_stream._cli._http_api import check_http
+from loco_stream._cli._network_options import LOOPBACK, NetworkOptions
 from loco_stream._cli._option_group import PATH
 from loco_stream._ranges import Choice
 from loco_stream.errors import ConfigError, LocoStreamError
@@ -35,7 +37,7 @@ def command() -> None:
     help="Command that will read the file.  [default: those with a table in it, or one that fits]",
 )
 def check(file: str, name: str | None) -> None:
-    """Check names and values in FILE, and the URLs of its source and sinks; open nothing."""
+    """Check names and values in FILE, its URLs, commands and addresses; open nothing."""
     config = read_config(file)
     names = [name] if name else list(command_tables(config))
     if not names:
@@ -81,6 +83,28 @@ def _check(config: Mapping[str, Any], name: str, file: str) -> None:
             check_url(url, is_sink=key == "sink")
         except LocoStreamError as error:
             raise ConfigError(f"{file}: `{key}` of `{name}`: {error}") from None
+    try:
+        _check_addresses(read, context)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from None
+
+
+def _check_addresses(values: Mapping[str, Any], context: click.Context) -> None:
+    """Raise `ConfigError` if an address in the file is wrong, or needs a token.
+
+    values: those of the file; bind and token may also come from the environment
+    """
+    of_environment = {
+        parameter.name: parameter.resolve_envvar_value(context)
+        for parameter in context.command.params
+        if parameter.name in ("bind", "token")
+    }
+    given = {**values, **{name: text for name, text in of_environment.items() if text}}
+    network = NetworkOptions(given.get("bind", LOOPBACK[0]), (), given.get("token"))
+    if values.get("http") is not None:
+        check_http(values["http"], network)
+    if values.get("dashboard") or values.get("metrics_port") is not None:
+        network.check_token()
 
 
 def _command(name: str) -> click.Command:

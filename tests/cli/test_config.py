@@ -109,6 +109,16 @@ def test_a_run_from_a_file(file, tmp_path):
         ("missing = true", "`missing` must be a value other than true and false, got True"),
         ("missing = ['n/a']", "service.toml: `--missing` must be a finite number, got 'n/a'"),
         ("[checkpoint]\na = 1", "`checkpoint` must be a value, got a table"),
+        ("http = '0.0.0.0:8080'", "`token` must be given for the address 0.0.0.0, which other"),
+        ("http = 8080\nbind = '0.0.0.0'", "`token` must be given for the address 0.0.0.0"),
+        ("metrics-port = 9\nbind = '0.0.0.0'", "`token` must be given for the address 0.0.0.0"),
+        ("dashboard = true\nbind = '0.0.0.0'", "`token` must be given for the address 0.0.0.0"),
+        ("http = 80800", "`--http` must be PORT or ADDRESS:PORT with a port from 1 to 65535"),
+        ("http = '8080?traget=y'", "http: has no option 'traget'; did you mean 'target'?"),
+        ("sink = 'jsonl:a?only=alarm'", "`only` must name kinds of records"),
+        ("sink = 'exec:nowhere -t x'", "`sink` of `serve`: exec: there is no program 'nowhere'"),
+        ("on-drift = 'nowhere -t x'", "exec: there is no program 'nowhere'"),
+        ("watch = true\non-alarm = 'echo \"x'", "exec: cannot split 'echo \"x' into words"),
     ],
 )
 def test_a_wrong_file_is_refused_in_one_sentence(file, text, sentence):
@@ -118,6 +128,18 @@ def test_a_wrong_file_is_refused_in_one_sentence(file, text, sentence):
     assert sentence in checked.stderr
     assert path in checked.stderr
     assert len(checked.stderr.splitlines()) == 1
+
+
+def test_an_address_may_have_its_token_from_file_or_environment(file, tmp_path):
+    token = tmp_path / "token"
+    for text, env in (
+        (f"token = '{token}'", {}),
+        ("", {"LOCO_STREAM_TOKEN": str(token)}),
+        ("bind = '127.0.0.1'", {"LOCO_STREAM_TOKEN": str(token)}),
+    ):
+        checked = loco("config", "check", file(f"http = '0.0.0.0:8080'\n{text}"), **env)
+        assert checked.exit_code == 0, checked.output
+    assert not token.exists()  # the check opens and creates nothing
 
 
 def test_a_file_with_a_byte_order_mark_is_read(file):
