@@ -42,7 +42,7 @@ from loco_stream.engine._trainer import ScoredRow, Trainer
 from loco_stream.engine._wal import parse_durability
 from loco_stream.engine._watching import DetectorAdapter, Watcher, is_detector
 from loco_stream.errors import CheckpointError, ConfigError, SourceError
-from loco_stream.estimators._decision import Costs
+from loco_stream.estimators._decision import Costs, rule_in_words
 from loco_stream.metrics._ranking import PRECISION
 from loco_stream.monitor import TaskMonitor
 from loco_stream.records import Record
@@ -333,7 +333,7 @@ class StreamEngine:
         before = model.decision
         model.set_decision(thresholds=thresholds, costs=costs)
         if model.decision != before:
-            _log.info("predicted classes are chosen by %s", model.decision or "probability")
+            _log.info("the predicted class is %s", rule_in_words(model.decision))
             self._commits.save_now()
 
     def confirm(self, t0: Any, t1: Any) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from loco_stream._arrays import Float64, Int64
 from loco_stream._numbers import is_number, plain
 from loco_stream._persistence.content import Plain
+from loco_stream._text import listed
 from loco_stream.errors import ConfigError
 
 Costs: TypeAlias = Mapping[tuple[Hashable, Hashable], float]
@@ -84,6 +85,29 @@ def shown_rule(rule: Rule | None) -> dict[str, list[dict[str, object]]]:
             for (true, predicted), cost in costs.items()
         ],
     }
+
+
+def rule_in_words(rule: Rule | None) -> str:
+    """Return which class a rule predicts, as the end of a sentence.
+
+    Examples
+    --------
+    >>> rule_in_words({"thresholds": {"worn": 0.2}})
+    "'worn' from a probability of 0.2 on, and else the most probable one without a threshold"
+    >>> rule_in_words({"costs": {("worn", "ok"): 20.0}})
+    "that of the least expected cost: 'ok' for 'worn' costs 20; other mistakes cost 1"
+    """
+    if rule is None:
+        return "the most probable one"
+    if levels := rule.get("thresholds"):
+        reached = listed(
+            [f"{label!r} from a probability of {p:g} on" for label, p in levels.items()]
+        )
+        return f"{reached}, and else the most probable one without a threshold"
+    named = [
+        f"{predicted!r} for {true!r} costs {c:g}" for (true, predicted), c in rule["costs"].items()
+    ]
+    return f"that of the least expected cost: {listed(named)}; other mistakes cost 1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,3 +236,28 @@ def test_a_configuration_file_holds_the_rule(rows, tmp_path):
     _, report = run("--config", str(path))
     _, expected = run(f"csv:{rows[0]}?target=kind", "--threshold", "fault=0.05")
     assert report["accuracy"] == expected["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (
+            {"thresholds": {"fault": 0.05, "worn": 0.3}},
+            "'fault' from a probability of 0.05 on, 'worn' from a probability of 0.3 on, and else "
+            "the most probable one without a threshold",
+        ),
+        (
+            {"costs": {("fault", "ok"): 20.0}},
+            "that of the least expected cost: 'ok' for 'fault' costs 20; other mistakes cost 1",
+        ),
+    ],
+)
+def test_the_log_describes_the_rule_in_words(rule, words, caplog):
+    caplog.set_level("INFO", logger="loco_stream")
+    engine = StreamEngine(small(), [({"a": 1.0}, "ok")])
+    engine.set_decision(**rule)
+    engine.set_decision()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the predicted class is {words}",
+        "the predicted class is the most probable one",
+    ]
