@@ -11,6 +11,7 @@ from loco_stream import __version__
 from loco_stream._persistence.content import Config, State
 from loco_stream._prediction_mode import takes_mode
 from loco_stream._problems import TARGETS
+from loco_stream._text import counted
 from loco_stream.engine._commits import CommitPipeline
 from loco_stream.engine._events import EventHandler
 from loco_stream.engine._forecasting import ForecastAdapter
@@ -134,7 +135,13 @@ class StatusBoard:
         quality = self._handler.quality.report()
         fillers = _filler_sentences(self._trainer.adapter.fillers)
         targets = _target_sentences(self._measures.prequential, self._source.targets)
-        return {**quality, "unused": [*quality["unused"], *fillers, *targets]}
+        times = _time_sentences(self._backward_times)
+        return {**quality, "unused": [*quality["unused"], *fillers, *targets, *times]}
+
+    @property
+    def _backward_times(self) -> int:
+        """Rows whose time lay before that of the previous row; 0 without a memory."""
+        return getattr(self._trainer.adapter.estimator, "backward_times", 0)
 
     def _monitor_report(self) -> Config:
         """Return the monitor's report; without labels, that of the inputs alone."""
@@ -189,6 +196,7 @@ class StatusBoard:
             "last_drift": trainer.last_drift,
             "n_drifts": trainer.n_drifts,
             "skipped_updates": getattr(trainer.adapter.estimator, "skipped_updates", 0),
+            "backward_times": self._backward_times,
             "transport": dict(self._source.stats),
             "lag": self._handler.lag,
         }
@@ -231,6 +239,13 @@ class StatusBoard:
             *self._trainer.pending.sentences(),
             *self._handler.text_columns.sentences(),
         ]
+
+
+def _time_sentences(n: int) -> list[str]:
+    """Return a sentence on rows with a time before that of the previous row, if there are any."""
+    if not n:
+        return []
+    return [f"{counted(n, 'time')} before that of the previous row: the gap counts as a median one"]
 
 
 def _filler_sentences(fillers: Mapping[Hashable, int]) -> list[str]:

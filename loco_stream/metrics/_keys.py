@@ -135,6 +135,9 @@ _OTHERS = (
     ReportKey("lost_records", "the same by the name of the sink", kind="list"),
     ReportKey("skipped_updates", "learning steps left out because a value was not finite", "rows",
               "updates_skipped", "counter"),
+    ReportKey("backward_times", "rows whose time lay before that of the previous row, for a model "
+              "with a memory: the gap counts as a median one", "rows", "rows_with_backward_time",
+              "counter"),
     ReportKey("categories",
               "per feature with texts: those with a slot, their limit, values of texts without one",
               kind="list"),

@@ -144,3 +144,24 @@ def test_times_in_milliseconds_are_warned_of(caplog, rows):
     StreamEngine(LOCOClassifier(hidden_sizes=(4,), seed=1), rows).run()
     (line,) = (r.getMessage() for r in caplog.records if "seconds since 1970" in r.getMessage())
     assert line.startswith("row times must be seconds since 1970, got 17900000000")
+
+
+def test_the_report_counts_times_that_go_back(tmp_path):
+    """A clock that is set back by an hour, twice, between checkpoints."""
+    times = [float(i - 3600 * (i >= 30) - 3600 * (i >= 50)) for i in range(60)]
+    rows = [Sample({"a": float(i % 2)}, "xy"[i % 2], i, t) for i, t in enumerate(times)]
+
+    def report(rows, memory=MEMORY, **options):
+        model = LOCOClassifier(hidden_sizes=(4,), seed=3, memory=memory)
+        return StreamEngine(model, ListSource(rows), **options).run()
+
+    found = report(rows)
+    assert found["backward_times"] == 2
+    assert (
+        "2 times before that of the previous row: the gap counts as a median one"
+        in (found["unused"])
+    )
+    report(rows[:40], checkpoint=tmp_path, resume=None)
+    assert report(rows, checkpoint=tmp_path, resume=None)["backward_times"] == 2
+    for other in (report(rows[:30]), report(rows, memory=None)):
+        assert (other["backward_times"], other["unused"]) == (0, [])
