@@ -18,6 +18,7 @@ from loco_stream._compiler.simd.ops import nonzero, weigh_rows
 from loco_stream._learner.context import traces
 from loco_stream._learner.context.delays import load_codes, push_code, step_share
 from loco_stream._learner.delayed_labels.pending import (
+    knows_classes,
     last_label_of,
     read_answers,
     read_context,
@@ -349,11 +350,12 @@ def _learn_correction(settings, state, computed, label, share):
 
 
 @kernel
-def _change_readout(settings, state, scratch, computed, observed, dormant):
+def _change_readout(settings, state, scratch, computed, observed, dormant, has_prediction):
     """Update the readout, its weights and the snapshots.
 
     `computed` is the `ReadoutPass` of the time when the row was predicted, `observed` its (label,
-    value, share of an observation).
+    value, share of an observation). A row that came before any class was known has no prediction
+    (`has_prediction`, bool): `computed` is then that of now.
     """
     label, value, share = observed
     if not settings.regression and settings.recursive and state.classes.n_rows[label] > 1.0:
@@ -366,7 +368,7 @@ def _change_readout(settings, state, scratch, computed, observed, dormant):
     if settings.n_log_odds > 0:
         _learn_past(state, scratch)
         _follow_domains(state, scratch, computed, label)
-    ensemble.update_weights(settings, state, scratch, computed, label, share)
+    ensemble.update_weights(settings, state, scratch, computed, label, share, has_prediction)
 
 
 @kernel
@@ -459,6 +461,7 @@ def _learn(settings, state, scratch, observed, late, ticket, dormant):
         next_value.keep_value(state.next_value, 0, known_value)
     ensemble.write_error(settings, state, scratch, scratch.now)
     computed = scratch.now
+    has_prediction = True
     if late:
         _go_back(settings, state, scratch, ticket)
         was_delayed = state.delayed.is_delayed
@@ -467,7 +470,9 @@ def _learn(settings, state, scratch, observed, late, ticket, dormant):
         )
         if state.delayed.is_delayed > was_delayed:
             next_value.learn_anew(state.next_value)
-        computed = scratch.then
+        has_prediction = settings.regression or knows_classes(ticket)
+        if has_prediction:
+            computed = scratch.then
     if settings.learns:
         assign_credit(settings, state, scratch)
         if settings.regression and state.delayed.is_delayed > 0.0:
@@ -479,7 +484,8 @@ def _learn(settings, state, scratch, observed, late, ticket, dormant):
         if settings.learns:
             step = _step_share(settings, state, scratch, computed, label, share)
             change_hidden(settings, state, scratch, step)
-        _change_readout(settings, state, scratch, computed, (label, value, label_share), dormant)
+        observed = (label, value, label_share)
+        _change_readout(settings, state, scratch, computed, observed, dormant, has_prediction)
         settle_gains(state.net, scratch.clean.drives, settings.gain, counts.n_seen)
     else:
         counts.n_skipped += 1

@@ -668,11 +668,13 @@ class Learner:
             self.recent_values.keep(raw)
         self.wanted = self.standardised(y) if self.regression else np.eye(self.known)[y]
         self.error = self.output_error()
-        row = self if then is None else self.recombined(then)
+        is_late = then is not None and self.n_seen > 0
+        is_first = is_late and not self.regression and then.known == 0
+        row = self.recombined(then) if is_late and not is_first else self
         share = 1.0
         self.observation_share = 1.0
-        self.is_late = then is not None and not self.is_last_row(then)
-        if then is not None:
+        self.is_late = is_late and not self.is_last_row(then)
+        if is_late:
             self.observation_share, share = self.delayed_shares(then)
         if s.learns:
             credit = self.credit()
@@ -686,7 +688,7 @@ class Learner:
             self.learn_correction(y, row)
         if s.n_fixed and self.counts[y] > 1:
             self.learn_next_row(y, dormant, row)
-        self.learn_readout(y, row)
+        self.learn_readout(y, row, is_first)
         if s.n_fixed:
             self.discriminant.learn(self.fixed_outputs, self.class_scores, y, self.n_seen)
             self.followers.learn(last, y)
@@ -751,7 +753,7 @@ class Learner:
             rows = self.n_seen - delayed_labels.READOUT_FIRST
             risen = np.clip(rows / delayed_labels.RISE, 0.0, 1.0)
             return 1.0, risen
-        waiting = self.n_tickets - then.n_tickets + 1
+        waiting = self.n_tickets - then.n_tickets + 1 if then.known else 0
         share = self.sequences.share(self.labels, then.n_seen, waiting)
         return share, share
 
@@ -1052,8 +1054,11 @@ class Learner:
         if dormant.any():
             self.classes.learn(row.class_scores, dormant, y)
 
-    def learn_readout(self, y, row):
-        """Learn a label; `row` holds what was predicted at the time."""
+    def learn_readout(self, y, row, is_first):
+        """Learn a label; `row` holds what was predicted at the time.
+
+        `is_first`: the row came before any label was known, so that now is the time.
+        """
         s = self.settings
         if not s.recursive:
             self.learn_delta()
@@ -1070,9 +1075,10 @@ class Learner:
             pairs = zip(self.credit_weights, sets, strict=False)
             increment = sum(weight * w for weight, w in pairs)
             self.feedback[self.first :] += increment[: s.n_hidden - self.first]
-        self.learn_stack(row)
+        if not is_first:
+            self.learn_stack(row)
         if not self.regression:
-            self.learn_mixture(y, row)
+            self.learn_mixture(y, row, is_first)
 
     def learn_or_wait(self, y, last_seen):
         """Let a row wait, or learn it with those that wait; return the changes of the weights."""
@@ -1115,18 +1121,19 @@ class Learner:
         if own.in_use or own.can_do_without:
             own.learn_stack(self.outputs[:, 0], wanted, share)
 
-    def learn_mixture(self, y, row):
+    def learn_mixture(self, y, row, is_first):
         """Learn the log-loss stack, the linear experts and the mixture."""
         share = self.observation_share
         known = slice(0, self.known)
-        self.log_stack, self.log_powers = naive.learn_log_stack(
-            self.log_stack,
-            self.log_powers,
-            row.outputs[:, known],
-            row.error,
-            self.n_votes,
-            share,
-        )
+        if not is_first:
+            self.log_stack, self.log_powers = naive.learn_log_stack(
+                self.log_stack,
+                self.log_powers,
+                row.outputs[:, known],
+                row.error,
+                self.n_votes,
+                share,
+            )
         if self.has_logistic:
             n_hidden = self.settings.n_hidden
             x = self.z[n_hidden:]

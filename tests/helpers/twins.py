@@ -111,23 +111,24 @@ def targets_for(make, X, y):
     return np.nan_to_num(X[:, 0]) + 0.1 * np.roll(np.nan_to_num(X[:, 1]), 1)
 
 
-def run_both_delayed(make, X, y, t, *, delay=0, atol=1e-4, rtol=0.0, **options):
+def run_both_delayed(make, X, y, t, *, delay=0, n_first=3, atol=1e-4, rtol=0.0, **options):
     """Run a model and its twin over rows in time whose labels arrive `delay` rows later.
 
-    The first three rows have their labels at once. Compare every prediction; return both.
+    The first rows, `n_first`, have their labels at once. Compare every prediction; return both.
     """
     regression = make is LOCORegressor
     options = {"seed": 3, **({} if regression else {"fixed_neurons": 16}), **options}
     n_outputs = 1 if regression else int(y.max()) + 1
     model = make(**parameters(**options))
     twin = make_twin(X.shape[1], n_outputs, regression=regression, **options)
-    model.learn_array(X[:3], y[:3], t=t[:3])
-    for i in range(3):
+    if n_first:
+        model.learn_array(X[:n_first], y[:n_first], t=t[:n_first])
+    for i in range(n_first):
         twin.learn(X[i], y[i], t[i])
     waiting = []
-    for i in range(3, len(X)):
+    for i in range(n_first, len(X)):
         x = dict(enumerate(X[i]))
-        expected = twin.predict(X[i], t[i])
+        expected = twin.predict(X[i], t[i]) if twin.n_seen else []
         if regression:
             predicted = model.predict_one(x, t[i])
         else:

@@ -8,7 +8,10 @@ snapshots, -1 where they were not evaluated; the probabilities that were made of
 classifier with a mixture, over the classes known; encoded rows before, where synapses have delays.
 
 What experts are weighed by must be what was predicted then. The stacks, which have since learned
-the rows beside this one, would find its label in hindsight.
+the rows beside this one, would find its label in hindsight. A row that came before the first label
+had no prediction. The mixture and the next row's weights then learn from what is predicted when its
+label comes, as otherwise nothing would tell experts apart until the first row with a prediction
+gets its label. The stacks do not: what they learn early lasts.
 """
 
 from __future__ import annotations
@@ -151,6 +154,12 @@ def when_written(ticket):
     (0, -1) for an empty one.
     """
     return (ticket[ROWS_LEARNED], ticket[NUMBER]) if ticket.shape[0] > 0 else (0.0, -1.0)
+
+
+@kernel
+def knows_classes(ticket):
+    """Return whether a class was known when a ticket was written."""
+    return ticket.shape[0] > 0 and ticket[N_KNOWN] > 0.0
 
 
 @kernel

@@ -287,10 +287,11 @@ def learn_experts(settings, state, scratch, label, value):
 
 
 @kernel
-def update_weights(settings, state, scratch, computed, label, share):
+def update_weights(settings, state, scratch, computed, label, share, learns_stacks):
     """Update the stacks and the mixture by `share` (float64) of a label.
 
     `computed` is the `ReadoutPass` of the time when the row was predicted; `label` an int64 slot.
+    Without `learns_stacks` (bool) the stacks stay as they are.
     """
     if not settings.recursive:
         return
@@ -301,19 +302,21 @@ def update_weights(settings, state, scratch, computed, label, share):
     target = scratch.target
     if settings.regression:
         _update_delayed(settings, state, scratch, computed, share)
-    stacks.learn_stack(
-        own.weights,
-        own.projector,
-        computed.outputs,
-        stride,
-        target,
-        n_classes,
-        computed.stack_buffers,
-        share,
-    )
+    if learns_stacks:
+        stacks.learn_stack(
+            own.weights,
+            own.projector,
+            computed.outputs,
+            stride,
+            target,
+            n_classes,
+            computed.stack_buffers,
+            share,
+        )
     if settings.regression:
         return
-    stacks.learn_log_stack(own, computed.outputs, computed.error, capacity, n_classes, share)
+    if learns_stacks:
+        stacks.learn_log_stack(own, computed.outputs, computed.error, capacity, n_classes, share)
     n_seen = state.counts.n_seen
     is_late = scratch.past.is_late != 0
     least = mixture.least_probability(is_late, n_classes, mixture.MIN_PROBABILITY)

@@ -9,6 +9,7 @@ import pytest
 
 from loco_stream import LOCOClassifier
 from loco_stream._learner.delayed_labels.pending import n_answers
+from tests.helpers.twins import run_both_delayed, stream
 
 K = 3
 ROWS = np.random.default_rng(0).normal(size=(90, 4))
@@ -46,3 +47,27 @@ def test_what_are_no_probabilities_counts_as_unknown(late, value):
     unknown = learned(late, lambda answers: answers.fill(-1.0))
     assert np.isfinite(unknown).all()
     np.testing.assert_array_equal(learned(late, lambda answers: answers.fill(value)), unknown)
+
+
+def test_rows_from_before_the_first_label_are_learned_as_in_the_twin():
+    X, y = stream(90)
+    _, twin = run_both_delayed(LOCOClassifier, X, y, np.arange(90.0), delay=40, n_first=0)
+    assert twin.n_seen == 50
+
+
+def test_experts_are_told_apart_by_rows_from_before_the_first_label():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(460, 4))
+    y = (X[:, 0] * X[:, 1] > 0.0).astype(int)
+    model = LOCOClassifier(seed=1)
+    tickets = [model.observe_one(dict(enumerate(row))) for row in X[:400]]
+    for ticket, label in zip(tickets, y, strict=False):
+        model.learn_one(ticket, label)
+    at_once = LOCOClassifier(seed=1)
+    at_once.learn_array(X[:400], y[:400])
+    right, expected = (
+        np.mean(each.predict_array(X[400:], in_stream=True) == y[400:]) for each in (model, at_once)
+    )
+    assert right > expected - 0.07
+    weights = model.explain_one(dict(enumerate(X[400]))).experts
+    assert weights["naive Bayes"] < 0.1
