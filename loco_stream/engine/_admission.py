@@ -5,11 +5,11 @@ A model never forgets a name: each one costs memory, time per row and space in e
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from loco_stream._numbers import shown
-from loco_stream.engine._row import Label
+from loco_stream.engine._row import Label, cut
 from loco_stream.engine._validation import ValidEvents, n_entries
 from loco_stream.errors import ConfigError
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
@@ -129,14 +129,39 @@ class Admission:
         events = valid.events[:]
         valid.events.clear()
         for event in events:
-            try:
-                fault = self._fault(event)
-            except Exception as error:  # a name that is no name
-                fault = f"{type(error).__name__}: {error}"
-            if fault is None:
-                valid.events.append(event)
-            else:
-                valid.refuse(event, n_entries(event), _KIND, fault)
+            for part, fault in self._judged(event):
+                if fault is None:
+                    valid.events.append(part)
+                else:
+                    valid.refuse(part, n_entries(part), _KIND, fault)
+
+    def _judged(self, event: Event) -> Iterator[tuple[Event, str | None]]:
+        """Yield an event and why it is refused, or its parts if only some of its classes are."""
+        fault = self._caught_fault(event)
+        if fault is None or not isinstance(event, Block | Labels):
+            yield event, fault
+            return
+        n = n_entries(event)
+        if n == 1 or self._caught_fault(replace(event, y=())) is not None:  # its features are
+            yield event, fault
+            return
+        begin = 0
+        for row in range(n):
+            part = _part(event, row, row + 1)
+            if (fault := self._caught_fault(part)) is None:
+                continue
+            if row > begin:
+                yield _part(event, begin, row), None
+            yield part, fault
+            begin = row + 1
+        if n > begin:
+            yield _part(event, begin, n), None
+
+    def _caught_fault(self, event: Event) -> str | None:
+        try:
+            return self._fault(event)
+        except Exception as error:  # a name that is no name
+            return f"{type(error).__name__}: {error}"
 
     def _fault(self, event: Event) -> str | None:
         if isinstance(event, PredictRequest):
@@ -185,6 +210,13 @@ class Admission:
             if most is not None and isinstance(name, str) and len(name.encode()) > most:
                 return f"a name must have at most {most} bytes, got {shown(name)}"
         return None
+
+
+def _part(event: Block | Labels, begin: int, end: int) -> Block | Labels:
+    """Return some rows of a block, or some of several late labels."""
+    if isinstance(event, Block):
+        return cut(event, begin, end)
+    return replace(event, of=event.of[begin:end], y=event.y[begin:end])
 
 
 def _feature_names(event: Sample | Block | Labels) -> tuple[Hashable, ...]:

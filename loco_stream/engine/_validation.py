@@ -37,17 +37,17 @@ _SEQ = f"must be an integer from 0 to {MAX_SEQ}"
 class ValidEvents:
     """Events that may be logged and learned, and the rows and labels that were refused.
 
-    `is_stored` refuses classes that no file can hold, `refused` holds the refused rows, labels and
-    events with their reasons, and `n_fill_values` is the number of values and labels that were
-    replaced by a missing one, also in refused rows.
+    `refused` holds the refused rows, labels and events with their reasons, and `n_fill_values` is
+    the number of values and labels that were replaced by a missing one, also in refused rows.
+    `is_stored`: classes that no file can hold are refused.
     """
 
-    is_stored: bool = False
     events: list[Event] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
     reason: str = ""
     refused: list[tuple[Event, str]] = field(default_factory=list)
     n_fill_values: int = 0
+    is_stored: bool = False
 
     @property
     def n_refused(self) -> int:
@@ -80,7 +80,7 @@ def validate_events(
     Before that, the numbers of `missing` are replaced in the features, and in labels that are
     numbers, or with `is_open` may be: the problem is not known yet. A class label is left as it is.
     """
-    valid = ValidEvents(is_stored)
+    valid = ValidEvents(is_stored=is_stored)
     with_labels = is_open or is_numeric(problem)
     for event in events:
         try:

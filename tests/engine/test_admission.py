@@ -138,6 +138,35 @@ def test_a_fleet_is_bounded(tmp_path):
     assert "a row must have at most 8 features" in report["notes"][-1]
 
 
+def test_a_row_with_a_class_too_many_does_not_refuse_the_rows_of_its_block():
+    labels = [f"new {i}" if i % 9 == 8 else "ab"[i % 2] for i in range(300)]
+    rows = [({"a": float(i % 7)}, label) for i, label in enumerate(labels)]
+    model = LOCOClassifier(hidden_sizes=(4,), seed=0)
+    engine = StreamEngine(model, rows, bounds=NameBounds(classes=4), strict=False)
+    report = engine.run()
+    assert set(engine.model.classes) == {"a", "b", "new 8", "new 17"}
+    assert (report["n_samples"], report["n_rejected"]) == (300 - 31, 31)
+    assert "at most 4 classes, got 5 with this row" in report["notes"][-1]
+
+
+def test_a_late_label_too_many_does_not_refuse_those_beside_it():
+    valid = ValidEvents([Labels([1, 2, 3, 4], ["a", "b", "c", "a"])])
+    Admission(NameBounds(classes=2)).admit(valid)
+    assert [(list(event.of), list(event.y)) for event in valid.events] == [
+        ([1, 2], ["a", "b"]),
+        ([4], ["a"]),
+    ]
+    assert valid.n_refused == 1
+
+
+def test_a_block_with_a_feature_too_many_is_refused_as_one():
+    block = Block(np.zeros((5, 3)), ["a", "b", "c", "d", "e"], ("x", "y", "z"))
+    valid = ValidEvents([block])
+    Admission(NameBounds(features=2, classes=2)).admit(valid)
+    assert valid.events == []
+    assert [event for event, _ in valid.refused] == [block]
+
+
 def test_limits_of_the_command_hold_for_files_too(tmp_path):
     reading = SourceOptions(None, ("features=64", "model_features=70"), None)
     assert reading.name_bounds() == NameBounds(64, 255, 70, 1024, 24)

@@ -84,9 +84,8 @@ def package(tmp_path_factory):
     table = folder / TABLE / "__init__.py"
     text = table.read_text()
     imported = text.replace("    transitions,\n)", "    toy,\n    transitions,\n)")
-    registered = imported.replace(
-        "transitions.EXPERT,\n)", "transitions.EXPERT,\n    toy.EXPERT,\n)"
-    )
+    last = f"    {EXPERTS[-1].name}.EXPERT,\n)"
+    registered = imported.replace(last, last.replace(")", "    toy.EXPERT,\n)"))
     assert text != imported != registered
     table.write_text(registered)
     migrations = folder / MIGRATIONS
