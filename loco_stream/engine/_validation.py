@@ -195,7 +195,7 @@ def _is_number_of_row(of: object) -> bool:
 def label_fault(y: Label, problem: str, *, is_stored: bool = False) -> str | None:
     """Return what is wrong with a label, None if nothing is; the label None means missing.
 
-    `is_stored`: whether a class must be one that a checkpoint can hold.
+    With `is_stored`, a class that no checkpoint can hold is a fault.
 
     Examples
     --------

@@ -93,17 +93,15 @@ def rule_in_words(rule: Rule | None) -> str:
     Examples
     --------
     >>> rule_in_words({"thresholds": {"worn": 0.2}})
-    "'worn' from a probability of 0.2 on, and else the most probable one without a threshold"
+    "'worn' from a probability of 0.2, otherwise the most probable class without a threshold"
     >>> rule_in_words({"costs": {("worn", "ok"): 20.0}})
     "that of the least expected cost: 'ok' for 'worn' costs 20; other mistakes cost 1"
     """
     if rule is None:
         return "the most probable one"
     if levels := rule.get("thresholds"):
-        reached = listed(
-            [f"{label!r} from a probability of {p:g} on" for label, p in levels.items()]
-        )
-        return f"{reached}, and else the most probable one without a threshold"
+        reached = listed([f"{label!r} from a probability of {p:g}" for label, p in levels.items()])
+        return f"{reached}, otherwise the most probable class without a threshold"
     named = [
         f"{predicted!r} for {true!r} costs {c:g}" for (true, predicted), c in rule["costs"].items()
     ]

@@ -243,8 +243,8 @@ def test_a_configuration_file_holds_the_rule(rows, tmp_path):
     [
         (
             {"thresholds": {"fault": 0.05, "worn": 0.3}},
-            "'fault' from a probability of 0.05 on, 'worn' from a probability of 0.3 on, and else "
-            "the most probable one without a threshold",
+            "'fault' from a probability of 0.05, 'worn' from a probability of 0.3, otherwise "
+            "the most probable class without a threshold",
         ),
         (
             {"costs": {("fault", "ok"): 20.0}},
