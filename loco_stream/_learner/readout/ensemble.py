@@ -186,10 +186,11 @@ def combine_outputs(settings, state, computed):
         return
     if settings.recursive:
         stacks.log_stack_weights(own, computed.weights)
+        # What a stack learns from its first rows lasts: it would choose what hidden layers learn.
+        stacks.mean_weights(own, computed.credit_weights)
     else:
         computed.weights[0] = 1.0
-    for a in range(computed.weights.shape[0]):
-        computed.credit_weights[a] = computed.weights[a]
+        computed.credit_weights[0] = 1.0
     weighted_sum(computed.outputs, computed.weights, capacity, n_classes, computed.combined)
     if settings.regression:
         return

@@ -83,6 +83,17 @@ def log_stack_weights(stacks, weights):
 
 
 @kernel
+def mean_weights(stacks, weights):
+    """Write the weight of each block of outputs in the mean of all, in log-odds.
+
+    Parameters as in `log_stack_weights`.
+    """
+    n_paired = 2 * stacks.weights.shape[0]
+    for b in range(weights.shape[0]):
+        weights[b] = _sharpness(b, n_paired) / weights.shape[0]
+
+
+@kernel
 def learn_log_stack(stacks, outputs, error, capacity, n_classes, share):
     """Make `share` of a gradient step of the log-loss stack.
 
