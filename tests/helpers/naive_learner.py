@@ -480,12 +480,13 @@ class Learner:
         known = slice(0, self.known)
         if not s.recursive:
             self.output_weights = np.ones(1)
+            self.credit_weights = self.output_weights
         elif self.regression:
             self.output_weights = self.delayed_values.weights(self.stack)
         else:
             sharpness = naive.sharpness(len(self.log_stack), self.n_votes)
             self.output_weights = self.log_stack * sharpness
-        self.credit_weights = self.output_weights
+            self.credit_weights = sharpness / len(sharpness)
         self.scores = self.output_weights @ self.outputs[:, known]
         if s.recursive and self.regression:
             self.combine_values(late)

@@ -96,6 +96,7 @@ def test_the_log_loss_stack_equals_the_twin(seed, n_members, n_votes, share):
     powers = rng.uniform(1e-3, 1, n_blocks)
     state = log_stack(n_members, expected.copy(), powers.copy())
     weights = np.zeros(n_blocks)
+    mean = np.zeros(n_blocks)
     combined = np.zeros(n_classes)
     for _ in range(10):
         outputs = f32(rng.normal(size=n_blocks * capacity))
@@ -105,6 +106,8 @@ def test_the_log_loss_stack_equals_the_twin(seed, n_members, n_votes, share):
         weighted_sum(outputs, weights, capacity, n_classes, combined)
         assert np.allclose(weights, expected * naive.sharpness(n_blocks, n_votes))
         assert np.allclose(combined, weights @ blocks)
+        stacks.mean_weights(state, mean)
+        assert np.allclose(mean @ blocks, (naive.sharpness(n_blocks, n_votes) @ blocks) / n_blocks)
         error = naive.softmax(combined) - target
         stacks.learn_log_stack(state, outputs, error, capacity, n_classes, share)
         expected, powers = naive.learn_log_stack(expected, powers, blocks, error, n_votes, share)
