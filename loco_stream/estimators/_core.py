@@ -42,7 +42,12 @@ from loco_stream._persistence.content import Arrays, Config, SavedArrays, restor
 from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._decision import Decision
-from loco_stream.estimators._inputs.categories import Categories, TextColumn, text_columns
+from loco_stream.estimators._inputs.categories import (
+    Categories,
+    TextColumn,
+    spelled,
+    text_columns,
+)
 from loco_stream.estimators._inputs.data_warnings import DataWarnings
 from loco_stream.estimators._inputs.row_times import NO_TIMES, row_time, row_times
 from loco_stream.estimators._inputs.slots import (
@@ -51,7 +56,13 @@ from loco_stream.estimators._inputs.slots import (
     require_mapping,
     require_storable,
 )
-from loco_stream.estimators._inputs.tables import Names, Table, column_names, labels
+from loco_stream.estimators._inputs.tables import (
+    Names,
+    Table,
+    column_names,
+    labels,
+    with_categories,
+)
 from loco_stream.estimators._saved_checks import check_flag, check_names, check_width
 from loco_stream.estimators._tickets import Origin, Ticket
 
@@ -88,6 +99,7 @@ class ModelCore:
     regression: whether there is one output, a value
 
     Its attributes:
+    categorical: features whose numbers are texts
     width: features of the first row; None before it
     early_texts: whether any of them was a text
     settings, state, scratch: None before the first row
@@ -108,6 +120,7 @@ class ModelCore:
         self.regression = regression
         self.lock = fork_safe_lock()
         self.slots = FeatureSlots(bound=options.categories)
+        self.categorical = frozenset(options.advanced.categorical_features)
         self.classes: list[Hashable] = []
         self.class_slots: dict[Hashable, int] = {}
         self.width: int | None = None
@@ -449,6 +462,7 @@ class ModelCore:
         labels, value: as `read_target` returns them
         tickets: (1, size): what was predicted for the row when it was observed
         """
+        x = self._with_categories(x)
         is_whole = self.state is not None and self.slots.fill(x, self.row[0])
         slots: list[Any] = list(map(self.class_slots.get, labels))
         if not is_whole or None in slots:
@@ -470,7 +484,8 @@ class ModelCore:
             return
         if self.warnings.due <= self.n_seen:
             counts = self.state.statistics.n_values
-            self.warnings.judge(self.n_seen, partial(self.slots.is_input, counts))
+            is_input = partial(self.slots.is_input, counts)
+            self.warnings.judge(self.n_seen, is_input, partial(self.slots.is_number, counts))
 
     def decided(self, answers: Float64, proba: Float64, n_known: Int64 | None = None) -> Float64:
         """Return the slots that the decision chooses; without one, `answers`.
@@ -494,8 +509,15 @@ class ModelCore:
         decision = self.decision or Decision({}, {})
         return decision.slots(proba, self.classes, n_known)
 
+    def _with_categories(self, x: Mapping[Hashable, Any]) -> Mapping[Hashable, Any]:
+        """Return a row with numbers of categorical features as texts."""
+        if self.categorical.isdisjoint(x):
+            return x
+        return {name: spelled(v) if name in self.categorical else v for name, v in x.items()}
+
     def place_row(self, x: Mapping[Hashable, Any]) -> None:
         """Write a row to predict into `row`; what has no slot is left out."""
+        x = self._with_categories(x)
         if not self.slots.fill(x, self.row[0]) and not self.slots.knows_any(x):
             self.warnings.warn_unknown(x, self.slots.index)
 
@@ -523,7 +545,15 @@ class ModelCore:
 
     # Tables
 
-    def names(self, given: Table, features: Names) -> Sequence[Hashable]:
+    def named(self, given: Table, features: Names) -> tuple[Table, Sequence[Hashable]]:
+        """Return rows with numbers of categorical features as texts, and the names of the columns.
+
+        Raises `InputError` as `_names` does.
+        """
+        names = self._names(given, features)
+        return with_categories(given, names, self.categorical), names
+
+    def _names(self, given: Table, features: Names) -> Sequence[Hashable]:
         """Return the name of each column; unnamed columns are the slots in order.
 
         Raises `InputError` if there are no names, and the width is not the model's.

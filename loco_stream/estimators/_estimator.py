@@ -576,7 +576,8 @@ class LOCOEstimator(LOCOModel, base.Estimator):
             return self.explain_one(X)
         given = table(X)
         with self._core.lock:
-            names = tuple(self._core.names(given, features))
+            given, columns = self._core.named(given, features)
+            names = tuple(columns)
             return [self.explain_one(row) for row in _observed.rows_by_name(given, names)]
 
     @property

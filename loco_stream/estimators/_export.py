@@ -50,7 +50,7 @@ def encode_array(core: ModelCore, X: ArrayLike, features: Names) -> Float32:
         if core.state is None:
             raise InputError("`encode_array` needs a model that has learned at least 1 row")
         settings, state, scratch = core.model
-        names = core.names(inputs, features)
+        inputs, names = core.named(inputs, features)
         rows = core.rows_of(inputs, names)
         n_texts = int(state.texts.n[0])
         n_channels = _n_channels(settings, state)

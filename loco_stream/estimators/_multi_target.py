@@ -282,7 +282,7 @@ class LOCOMultiTargetRegressor(IntervalEstimator[dict[Hashable, float]], base.Mu
         observed = target_matrix(Y, n)
         t, sequence = context
         with core.lock:
-            names = core.names(inputs, features)
+            inputs, names = core.named(inputs, features)
             outputs = core.target_names(observed.shape[1], targets)
             times, last = core.times_of(t, sequence, n)
             if n == 0:

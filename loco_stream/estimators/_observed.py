@@ -71,7 +71,8 @@ def observe_array(
     given = table(X)
     n = len(given.numbers)
     with core.lock:
-        names = tuple(core.names(given, features))
+        given, distinct = core.named(given, features)
+        names = tuple(distinct)
         times, last = core.times_of(t, sequence, n)
         if given.texts:
             rows: list[Any] = rows_by_name(given, names)

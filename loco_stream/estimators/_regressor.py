@@ -215,7 +215,7 @@ class LOCORegressor(IntervalEstimator[float], base.MiniBatchRegressor):
         values = targets(y, n)
         held = held_rows(held_out, n)
         with core.lock:
-            names = core.names(given, features)
+            given, names = core.named(given, features)
             times, last = core.times_of(t, sequence, n)
             radii = np.full((n if wants_radii else 0, len(COVERAGES)), np.inf)
             if n == 0:

@@ -33,7 +33,7 @@ def learn(
     n = len(given.numbers)
     labels, known = core.read_target(y)
     with core.lock:
-        names = core.names(given, features)
+        given, names = core.named(given, features)
         times, _ = core.times_of(t, [object()] * n, n)
         slot, value = core.placed_target(core.admit(names, labels), known)
         rows = _admitted(core, given, names)

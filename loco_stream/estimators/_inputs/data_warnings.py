@@ -1,8 +1,9 @@
-"""Warnings about the data: columns that bring nothing, and rows without known features."""
+"""Warnings about the data: columns that bring nothing or may be names, and unknown rows."""
 
 from __future__ import annotations
 
 import math
+import re
 import sys
 import warnings
 from collections.abc import Callable, Collection, Hashable, Iterable
@@ -12,6 +13,8 @@ from loco_stream.errors import LocoStreamWarning
 _ROWS = 100  # before a column is judged: fewer values may all be missing by chance
 _SHOWN = 5  # names in one sentence
 _PACKAGE = "loco_stream."
+# what names of columns end in whose numbers are names: machine_id, errorCode, Plant.nr, id
+_OF_NAMES = re.compile(r"((^|[^a-zA-Z])(id|code|nr|zip)|[a-z](Id|ID|Code|Nr|Zip))$", re.ASCII)
 
 
 class DataWarnings:
@@ -36,8 +39,13 @@ class DataWarnings:
         self._columns.update(dict.fromkeys(columns, n_seen + _ROWS))
         self.due = min(self._columns.values(), default=math.inf)
 
-    def judge(self, n_seen: int, is_input: Callable[[Hashable], bool]) -> None:
-        """Warn of columns that were an input in none of their first 100 rows."""
+    def judge(
+        self,
+        n_seen: int,
+        is_input: Callable[[Hashable], bool],
+        is_number: Callable[[Hashable], bool],
+    ) -> None:
+        """Warn of columns whose first 100 rows held no input, or numbers that may be names."""
         over = [column for column, due in self._columns.items() if due <= n_seen]
         for column in over:
             del self._columns[column]
@@ -47,6 +55,11 @@ class DataWarnings:
                 _warn(
                     f"column {column!r} held no number, and no text for which a slot was left, in "
                     f"its first {_ROWS} rows: nothing is learned from it"
+                )
+            elif isinstance(column, str) and _OF_NAMES.search(column) and is_number(column):
+                _warn(
+                    f"column {column!r} holds numbers: if they are names, list it in "
+                    "`categorical_features` of AdvancedOptions, or leave it out"
                 )
 
     def warn_unknown(self, names: Collection[Hashable], known: Collection[Hashable]) -> None:

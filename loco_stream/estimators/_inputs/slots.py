@@ -170,7 +170,11 @@ class FeatureSlots:
 
     def is_input(self, counts: Float64, key: Hashable) -> bool:
         """Return whether a feature was ever a number, by the slots' counts, or has texts."""
-        return bool(counts[self.index[key]]) or self.categories.holds(key)
+        return self.is_number(counts, key) or self.categories.holds(key)
+
+    def is_number(self, counts: Float64, key: Hashable) -> bool:
+        """Return whether a feature was ever a number, by the slots' counts."""
+        return bool(counts[self.index[key]])
 
     def fill(self, x: Mapping[Hashable, Any], row: Float64) -> bool:
         """Write a sample into `row` in slot order.

@@ -14,7 +14,7 @@ from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._numbers import LARGEST, require_number, to_number
 from loco_stream._text import counted, has_surrogate
 from loco_stream.errors import InputError
-from loco_stream.estimators._inputs.categories import is_text
+from loco_stream.estimators._inputs.categories import is_text, spelled
 from loco_stream.estimators._inputs.frames import as_frame, columns_of
 from loco_stream.estimators._inputs.slots import hashable_value
 
@@ -69,6 +69,26 @@ def table(X: Any) -> Table:
     # a long double beyond float64 becomes infinite, which is masked
     with np.errstate(over="ignore"):
         return Table(np.require(array, np.float64, ["C", "A", "W", "E"]), texts)
+
+
+def with_categories(
+    given: Table, names: Sequence[Hashable], categorical: frozenset[Hashable]
+) -> Table:
+    """Return rows in which numbers of the features `categorical` are texts."""
+    chosen = [j for j, name in enumerate(names) if name in categorical]
+    if not chosen:
+        return given
+    numbers = given.numbers.copy()
+    texts = dict(given.texts)
+    for j in chosen:
+        distinct, places = np.unique(numbers[:, j], return_inverse=True)
+        cells = np.array([spelled(number) for number in distinct.tolist()], object)[places]
+        if j in texts:
+            is_number = ~np.isnan(numbers[:, j])
+            cells = np.where(is_number, cells, texts[j])
+        texts[j] = cells
+        numbers[:, j] = np.nan
+    return Table(numbers, texts, given.names)
 
 
 def _frame_table(columns: list[Array], names: tuple[Hashable, ...], n: int) -> Table:

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from loco_stream import LOCOClassifier, LOCORegressor, load, save
+from loco_stream import AdvancedOptions, LOCOClassifier, LOCORegressor, load, save
 from loco_stream._options import MAX_CATEGORIES
 from loco_stream.errors import CheckpointError
 from loco_stream.estimators._inputs.categories import MAX_LENGTH, RESERVES
@@ -73,6 +73,56 @@ def test_predictions_register_nothing():
     assert estimator.predict_proba_one({"size": 0.3, "colour": "mauve", "shape": "round"}) == known
     estimator.predict_array([["mauve", 0.1]], features=["colour", "size"])
     assert state_of(estimator) == before
+
+
+def codes(n):
+    """Return the number of a machine, a missing one now and then, and a label of its own kind."""
+    draw = random.Random(3)
+    rows = []
+    for i in range(n):
+        machine = draw.choice([7, 8.0, np.int64(19), 105.5, None, float("nan")])
+        rows.append(({"machine": machine, "load": draw.random()}, str(machine)[0] if i else "7"))
+    return rows
+
+
+def as_texts(rows):
+    spelled = {7: "7", 8.0: "8", 19: "19", 105.5: "105.5"}
+    return [({**x, "machine": spelled.get(x["machine"], x["machine"])}, label) for x, label in rows]
+
+
+CODED = AdvancedOptions(categorical_features=("machine",))
+
+
+def test_numbers_of_a_categorical_feature_are_texts():
+    rows = codes(60)
+    named = learned(small(advanced=CODED), rows)
+    _, arrays = state_of(named)
+    assert arrays == state_of(learned(small(), as_texts(rows)))[1]
+    assert named.categories_["machine"]["distinct"] == 4
+    x = {"machine": 19, "load": 0.5}
+    assert named.predict_proba_one(x) == named.predict_proba_one({**x, "machine": "19"})
+
+
+def test_arrays_frames_and_files_know_categorical_features(tmp_path):
+    rows = codes(60)
+    labels = [label for _, label in rows]
+    X = [[x["machine"], x["load"]] for x, _ in rows]
+    by_name = learned(small(advanced=CODED), rows)
+    expected = state_of(by_name)
+    from_array = small(advanced=CODED)
+    from_array.learn_array(np.array(X, float), labels, features=("machine", "load"))
+    mixed = small(advanced=CODED)
+    mixed.learn_array([*X[:-1], ["7", X[-1][1]]], labels, features=("machine", "load"))
+    save(from_array, tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    assert state_of(from_array) == state_of(loaded) == expected
+    assert mixed.categories_ == by_name.categories_
+    X = np.array(X, float)
+    answers = [by_name.predict_one(x) for x, _ in rows]
+    assert loaded.predict_array(X, features=("machine", "load")).tolist() == answers
+    ticket = loaded.observe_one({"machine": 19, "load": 0.5})
+    loaded.learn_one(ticket, "1")
+    assert loaded.categories_["machine"]["distinct"] == 4
 
 
 def test_texts_beyond_the_bound_share_slots_and_are_counted():

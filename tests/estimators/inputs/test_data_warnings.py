@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pytest
 
-from loco_stream import LOCOClassifier, LOCORegressor
+from loco_stream import AdvancedOptions, LOCOClassifier, LOCORegressor
 from loco_stream.errors import LocoStreamWarning
 
 pytestmark = pytest.mark.filterwarnings("error::loco_stream.errors.LocoStreamWarning")
@@ -55,6 +55,25 @@ def test_texts_and_rare_numbers_raise_no_warning():
     model = LOCOClassifier(seed=0)
     for i, x in enumerate(rows(250, colour="red", late=None)):
         model.learn_one({**x, "late": 1.0 if i == 90 else None}, i % 2)
+
+
+@pytest.mark.parametrize("name", ["id", "machine_id", "deviceId", "error.code", "zip"])
+def test_a_column_whose_numbers_may_be_names_is_named_once(name):
+    model = LOCOClassifier(seed=0)
+    stream = rows(250, **{name: 7})
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        for i, x in enumerate(stream):
+            model.learn_one(x, i % 2)
+    (warning,) = shown
+    assert f"column '{name}' holds numbers: if they are names" in str(warning.message)
+
+
+def test_texts_categories_and_other_names_are_no_names_in_question():
+    categorical = AdvancedOptions(categorical_features=("shop_id",))
+    model = LOCOClassifier(seed=0, advanced=categorical)
+    for i, x in enumerate(rows(150, shop_id=3, unit_id="a", humid=0.5, grid=2.0)):
+        model.learn_one(x, i % 2)
 
 
 def test_predictions_without_known_features_warn_once():
