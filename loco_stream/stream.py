@@ -137,6 +137,14 @@ class Sample:
     extra: Mapping[str, Any] | None = None
 
 
+def _listed(values: Sequence[Any] | None) -> Sequence[Any] | None:
+    """Return an array or series as a list of Python values, with None for NaN; others unchanged."""
+    if not hasattr(values, "__array__"):
+        return values
+    found = np.asarray(values).tolist()
+    return [None if isinstance(value, float) and value != value else value for value in found]
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """Consecutive rows of one source as an array.
@@ -147,7 +155,8 @@ class Block:
         (n_rows, n_features) float32 or float64, NaN means missing; or objects if some values are
         text, None means missing.
     y
-        n_rows labels, None for a missing one; None if no row has a label.
+        n_rows labels, None for a missing one; None if no row has a label. An array becomes a list,
+        in which None stands for NaN.
     features
         Column names.
     seq, t
@@ -157,13 +166,15 @@ class Block:
     times
         (n_rows,) float64 event times, or None if they are not known.
     sequence
-        n_rows sequence ids, or None.
+        n_rows sequence ids, or None; an array becomes a list.
 
     Examples
     --------
     >>> X = np.array([[0.4, 1.2], [0.5, np.nan]], dtype=np.float32)
     >>> len(Block(X, ["ok", None], ("speed", "load"), seq=7).X)
     2
+    >>> Block(X, np.array([1.5, np.nan]), ("speed", "load")).y
+    [1.5, None]
     """
 
     X: NDArray[Any]
@@ -176,6 +187,10 @@ class Block:
     tag: Any = None
     times: NDArray[np.float64] | None = None
     sequence: Sequence[Hashable] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "y", _listed(self.y))
+        object.__setattr__(self, "sequence", _listed(self.sequence))
 
     @property
     def row_times(self) -> NDArray[np.float64]:
@@ -196,7 +211,7 @@ class Labels:
     of
         Row numbers (`seq`) in `source` and `epoch`; with `by_id`, ids of rows of any source.
     y
-        One label per row number or id.
+        One label per row number or id. Arrays become lists, as in `Block`.
     seq
         Number of the first pair, counted by the sender.
     source, epoch, tag
@@ -219,6 +234,10 @@ class Labels:
     epoch: int = 0
     tag: Any = None
     by_id: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "of", _listed(self.of))
+        object.__setattr__(self, "y", _listed(self.y))
 
 
 @dataclass(frozen=True, slots=True)

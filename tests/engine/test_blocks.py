@@ -27,7 +27,7 @@ from loco_stream.engine._source_reader import PairSource, SourceReader
 from loco_stream.engine._state import export_trainer
 from loco_stream.errors import InputError
 from loco_stream.monitor._holdout_plan import GROUP
-from loco_stream.stream import Block, Sample, Source
+from loco_stream.stream import Block, Labels, Sample, Source
 
 NAMES = ("a", "b", "c", "d")
 TIMES = ("samples_per_second", "latency_us", "latency_minute_us", "version", "source")
@@ -490,6 +490,34 @@ def test_pairs_at_hand_equal_those_of_a_generator(most):
     pairs = run(AtHand)
     assert_same(pairs, run(Generated))
     assert pairs[0]["n_held_out"] > 10
+
+
+@pytest.mark.parametrize("kind", ["classes", "texts", "values"])
+def test_labels_and_sequences_in_arrays_are_learned_as_lists_are(kind):
+    X, score = stream(600)
+    labels = {
+        "classes": np.digitize(score, [-1.0, 1.0]),
+        "texts": np.array(labels_of(score)),
+        "values": np.where(np.arange(600) % 7, score, np.nan),
+    }[kind]
+    listed = [None if y != y else y for y in labels.tolist()]
+    runs = np.arange(600) // 100
+    model = LOCORegressor if kind == "values" else LOCOClassifier
+    (report, _, arrays), (expected, _, expected_arrays) = (
+        outcome(model(seed=1), None, Rows(X, y, [50, 300], sequence=sequence))
+        for y, sequence in ((labels, runs), (listed, runs.tolist()))
+    )
+    assert report == expected
+    assert report["n_samples"] == sum(y is not None for y in listed)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, expected_arrays[name], err_msg=name)
+
+
+def test_late_labels_in_arrays_are_learned():
+    X, score = stream(100)
+    late = Labels(np.arange(100), np.array(labels_of(score)), source="rows")
+    source = PairSource([Block(X, None, NAMES, source="rows"), late])
+    assert StreamEngine(LOCOClassifier(seed=1), source).run()["n_samples"] == 100
 
 
 class Broken(datasets.base.Dataset):
