@@ -15,7 +15,8 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -43,7 +44,7 @@ from loco_stream.connectors._base.options import explains_options
 from loco_stream.connectors._base.values import MISSING, event_time, number, sequence_id
 from loco_stream.connectors.ls1._limits import DEFAULT_LIMITS
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.stream import Block, Event, Schema
+from loco_stream.stream import Block, Event, Position, Schema
 
 MAX_FEATURES = DEFAULT_LIMITS.features
 PEEK = 1000  # rows read ahead to find out whether labels are integers, floats or text
@@ -91,6 +92,12 @@ class Columns:
         ConfigError
             The names of several targets are not distinct.
         """
+        self.check_target(where, names)
+        for _, sentence in self.missing(where, names):
+            raise SourceError(sentence)
+
+    def check_target(self, where: str, names: Sequence[str]) -> None:
+        """Check that a label column was named, as `check` does; it may be missing."""
         if self.target is None:
             raise SourceError(
                 f"{where}: `target` must name the label column, or be empty for rows without "
@@ -98,6 +105,9 @@ class Columns:
             )
         if self.target not in names:
             check_target(self.target)
+
+    def missing(self, where: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Yield each role whose column is not there, and a sentence on it."""
         roles = [
             *(("target", name) for name in self.targets(names)),
             ("time", self.time),
@@ -107,12 +117,12 @@ class Columns:
             *(("use", name) for name in self.use),
             *(("keep", name) for name in self.keep),
         ]
+        known = frozenset(names)
         for role, name in roles:
-            if name and name not in names:
-                raise SourceError(
-                    f"{where}: `{role}` must be a column, got {name!r}"
-                    f"{did_you_mean(name, names)} {_described(names)}"
-                )
+            if name and name not in known:
+                similar = did_you_mean(name, names)
+                columns = _described(names)
+                yield role, f"{where}: `{role}` must be a column, got {name!r}{similar} {columns}"
 
     def targets(self, names: Collection[str] = ()) -> tuple[str, ...]:
         """Return the columns of the label; a comma may be part of the name of an existing one."""
@@ -203,8 +213,11 @@ class TableSource(RowSource):
         self.used = columns.use
         self._set_targets(columns.targets())
         self._task = check_task(task)
-        self._label = ""  # kind of the labels
-        self._no_features: set[str | None] | None = None  # None before the columns are known
+        self._label = ""  # kind of the labels; empty until one is known
+        self._is_label_late = False  # whether none was known when the columns were
+        self._has_columns = False
+        self._mark: int | None = None  # what `_read_mark` returned for the last row
+        self._set_feature_names()
         super().__init__(name, Schema(task) if task else None, Pace(rate, speed))
 
     def _set_targets(self, names: tuple[str, ...]) -> None:
@@ -221,12 +234,35 @@ class TableSource(RowSource):
 
         `fixed`: every row has these columns.
         """
-        self._roles.check(self._where, names)
+        self._check_columns(names)
         self._set_targets(self._roles.targets(names))
         features = self._feature_columns(names)
         check_width(self._where, len(features))
-        self._label = self._label or ("float" if self.targets else _label_kind(labels, self._task))
-        self.schema = Schema(self._task_of_labels(), features if fixed else None)
+        self._has_columns = True
+        self.schema = Schema(None, features if fixed else None)
+        self._set_kind(labels)
+        self._is_label_late = not self._label
+
+    def _check_columns(self, names: Sequence[str]) -> None:
+        self._roles.check(self._where, names)
+
+    def _set_kind(self, labels: Sequence[Any]) -> None:
+        """Infer kind and task of the labels from the first known ones, unless they are settled."""
+        self._label = self._label or self._kind_of(labels)
+        assert self.schema is not None
+        self.schema = replace(self.schema, task=self._task_of_labels())
+
+    def _kind_of(self, labels: Sequence[Any]) -> str:
+        if self.targets:
+            return "float"
+        return _label_kind(labels, self._task) if self._targets else "str"
+
+    def _continue_with(self, kind: str) -> None:
+        """Take the kind of the labels in an earlier run, unless `task` asks for another one."""
+        if self._task is None or (kind == "float") == (self._task == "regression"):
+            self._label = kind
+        if self._has_columns:
+            self._set_kind([])
 
     def _task_of_labels(self) -> str | None:
         if self.targets and self._task == "classification":
@@ -236,26 +272,42 @@ class TableSource(RowSource):
             )
         if self.targets or self._label == "targets":
             return TARGETS
-        if self._task is not None or not self._targets:
+        if self._task is not None or not self._targets or not self._label:
             return self._task
         return "regression" if self._label == "float" else "classification"
 
-    def _first_labels(self, records: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """Return the labels in the first records, from which their kind is inferred."""
+    def _first_labels(self, records: Iterable[Mapping[str, Any]]) -> list[Any]:
+        """Return the known labels in records, from which their kind is inferred."""
         if len(self._targets) != 1:
             return []
-        return [record.get(self._targets[0]) for record in records]
+        return _known(map(self._raw_label, records))
+
+    def _raw_label(self, record: Mapping[str, Any]) -> Any:
+        """Return the label in a record as it was read, also that of an earlier row."""
+        if self._has_labels and (label := self._fields.label_in(record)) is not None:
+            return label[1]
+        return record.get(self._targets[0])
+
+    def _set_feature_names(self) -> None:
+        """Note which names are features, from the roles."""
+        self._no_features = {*self._roles.no_features, *self._targets}
+        self._only = frozenset(self._roles.use) - self._no_features
 
     def _feature_columns(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return the columns that are features, and note the others."""
-        self._no_features = {*self._roles.no_features, *self._targets}
-        if self._roles.use:
-            self._no_features |= {name for name in names if name not in self._roles.use}
-        features = tuple(name for name in names if name not in self._no_features)
+        self._set_feature_names()
+        features = tuple(self._features_of(dict.fromkeys(names)))
         if not features:
-            others = ", ".join(sorted(name for name in self._no_features if name))
+            others = ", ".join(sorted({*names} | {name for name in self._no_features if name}))
             self.without_features = f"{self._where} must have a feature column besides {others}"
         return features
+
+    def _features_of(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the features of a record, which may have names that no record had before."""
+        if only := self._only:
+            return {name: value for name, value in record.items() if name in only}
+        others = self._no_features
+        return {name: value for name, value in record.items() if name not in others}
 
     @abstractmethod
     def _records(self, start: int) -> Generator[Mapping[str, Any]]:
@@ -287,7 +339,7 @@ class TableSource(RowSource):
                 self.location = ""
                 yield block
                 continue
-            for location, record in part.records():
+            for location, record in self._with_kind(part.records()):
                 self.location = location
                 row = self._row_of(record, location)
                 self._row += 1
@@ -300,6 +352,8 @@ class TableSource(RowSource):
             return None
         try:
             with conversion():
+                if not self._label:
+                    self._set_kind(_known(mapped(table[self._targets[0]], part.text)))
                 return self._regular_block(part, self.schema.features or ())
         except (IrregularBlock, SourceError):
             return None
@@ -378,6 +432,19 @@ class TableSource(RowSource):
         return SourceError(f"column {target!r}: {error}{other}")
 
     @property
+    def position(self) -> Position:
+        """``{"row": n}``: n rows were read; with the kind of the labels if the first came late."""
+        position = super().position
+        has_late = self._is_label_late and self._label
+        return {**position, "label": self._label} if has_late else position
+
+    def seek(self, position: Position) -> None:
+        """Go to a position."""
+        super().seek(position)
+        if kind := position.get("label"):
+            self._continue_with(str(kind))
+
+    @property
     def skipped(self) -> Mapping[str, int]:
         """Number of bad rows that were left out, by kind."""
         return dict(self._bad.counts)
@@ -389,14 +456,38 @@ class TableSource(RowSource):
 
     def _rows(self, start: int) -> Iterator[SourceRow | LateLabel | None]:
         with closing(self._records(start)) as records:
-            for at, record in enumerate(records, start):
-                yield self._row_of(record, self.location or f"row {at} of {self.name}")
+            located = ((self.location, record) for record in records)
+            for at, (location, record) in enumerate(self._with_kind(located), start):
+                self.location = location
+                yield self._row_of(record, location or f"row {at} of {self.name}")
+
+    def _with_kind(
+        self, records: Iterator[tuple[str, Mapping[str, Any]]]
+    ) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield located records; where the first label comes, those after it show its kind."""
+        for located in records:
+            if self._label or not self._first_labels([located[1]]):
+                yield located
+                continue
+            first = [located]
+            marks = [self._read_mark()]
+            for following in islice(records, PEEK - 1):
+                first.append(following)
+                marks.append(self._read_mark())
+            self._set_kind(self._first_labels(record for _, record in first))
+            for read, mark in zip(first, marks, strict=True):
+                self._mark = mark
+                yield read
+            self._mark = None
+
+    def _read_mark(self) -> int | None:
+        """Return what `fingerprint` needs of the record that was read last."""
+        return None
 
     def _row_of(self, record: Mapping[str, Any], location: str) -> SourceRow | LateLabel | None:
         """Return the row or label in a record; None if it is bad."""
         if self._has_labels and (label := self._fields.label_in(record)) is not None:
             return self._label_of(*label, location)
-        no_features = self._no_features or ()
         roles = self._roles
         kind = "label of another type"
         try:
@@ -408,7 +499,7 @@ class TableSource(RowSource):
         except SourceError as error:
             self._bad.add(kind, f"{location}: {error}")
             return None
-        x = {name: value for name, value in record.items() if name not in no_features}
+        x = self._features_of(record)
         row_id = record.get(roles.id) if roles.id else None
         extra = {"keep": self._fields.kept(record)} if roles.keep else None
         return SourceRow(x, y, t, sequence, row_id, extra)
@@ -474,19 +565,21 @@ def check_speed(time: str | None, speed: float | None) -> None:
         raise ConfigError("`speed` needs the column of the recorded times in `time`, got none")
 
 
-def _label_kind(labels: Sequence[Any], task: str | None) -> str:
-    """Return the kind of labels, as in `label_of`, from the task and the first ones.
+def _label_kind(known: Sequence[Any], task: str | None) -> str:
+    """Return the kind of labels, as in `label_of`, from the task and the first known ones.
 
-    If most labels are numbers and one has a fraction, the task is regression. A row whose label is
-    a text is then a bad row, and the numbers do not become classes.
+    It is empty if neither shows it. If most labels are numbers and one has a fraction, the task is
+    regression. A row whose label is a text is then a bad row, and the numbers do not become
+    classes.
     """
     if task == "regression":
         return "float"
-    known = [label for label in labels if label == label and not _is_missing(label)]  # no NaN
-    if known and isinstance(known[0], Mapping):
+    if not known:
+        return ""
+    if isinstance(known[0], Mapping):
         return "targets"
     values = [number(v) if isinstance(v, str) else v for v in known]
-    if known and all(type(v) is int for v in values):
+    if all(type(v) is int for v in values):
         return "int"
     numbers = [value for value in values if type(value) in (int, float)]
     has_fraction = any(isinstance(v, float) and not v.is_integer() for v in numbers)
@@ -494,6 +587,11 @@ def _label_kind(labels: Sequence[Any], task: str | None) -> str:
     if task is None and numbers and are_values:
         return "float"
     return "str"
+
+
+def _known(labels: Iterable[Any]) -> list[Any]:
+    """Return the labels that are not missing."""
+    return [label for label in labels if label == label and not _is_missing(label)]  # no NaN
 
 
 def _is_missing(label: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from abc import abstractmethod
@@ -18,10 +19,12 @@ from loco_stream.connectors._base.file_follower import FileCursor, start_of
 from loco_stream.connectors._base.lines import FileLines, Lines
 from loco_stream.connectors._base.numbered_source import event_of
 from loco_stream.connectors._base.options import Seconds
-from loco_stream.connectors._base.table_source import PEEK, TableSource
+from loco_stream.connectors._base.table_source import MAX_FEATURES, PEEK, TableSource, check_width
 from loco_stream.connectors._base.tail_reader import Arrival, Record, TailReader, open_tail
 from loco_stream.errors import SourceError
 from loco_stream.stream import Event, Position
+
+_log = logging.getLogger(__name__)
 
 _FIRST_SECONDS = 1.0  # after the first row, whose further rows show the kind of the labels
 
@@ -68,6 +71,8 @@ class TextSource(TableSource):
         self._lines: FileLines | None = None  # of the recording that is being read
         self._expected: Mapping[str, int] | None = None  # fingerprint that it should have
         self._skipped: Mapping[str, int] = {}  # by the tail reader, up to the last row
+        self._names: set[str] = set()  # of all records, unless every row has the same columns
+        self._without_target = ""  # why no label may come, if the first rows have no such column
         self._tail = open_tail(self.path, encoding, follow=follow, idle=idle, pace=self._pace)
         if self._tail is not None:
             if self._tail.is_growing:  # even a run without a row resumes in this file
@@ -107,6 +112,7 @@ class TextSource(TableSource):
 
     def _records(self, start: int) -> Generator[Record]:
         self._lines = lines = FileLines(self.path, self._encoding)
+        self._mark = None
         self._bad.clear()
         try:
             self._read_header(lines)
@@ -147,7 +153,11 @@ class TextSource(TableSource):
         """``{"row": n, "checksum": c}`` of the first n rows; None for a pipe or growing file."""
         if self._tail is not None:
             return None
-        return {"row": self._row, "checksum": 0 if self._lines is None else self._lines.checksum}
+        checksum = self._read_mark() if self._mark is None else self._mark
+        return {"row": self._row, "checksum": checksum}
+
+    def _read_mark(self) -> int:
+        return 0 if self._lines is None else self._lines.checksum
 
     def verify(self, fingerprint: Mapping[str, int]) -> None:
         """Compare the recording with a fingerprint while it is read."""
@@ -161,6 +171,18 @@ class TextSource(TableSource):
         if self.n_rows or self._lines is None:
             return super().progress
         return self._lines.progress
+
+    def _check_width(self, record: Record) -> None:
+        """Check the number of features that all records so far have; with `use` it is settled."""
+        if self._only:
+            return
+        self._names.update(record)
+        if len(self._names) > MAX_FEATURES:
+            check_width(str(self.path), len(self._names - self._no_features))
+
+    def _note(self, note: str) -> None:
+        _log.warning("%s", note)
+        self.notes = (*self.notes, note)
 
     # Pipes and growing files
 
@@ -182,20 +204,29 @@ class TextSource(TableSource):
         self._skipped = tail.skipped
         if tail.ended and self._row == 0:
             raise SourceError(f"{self.path} ended before the first row")
+        if tail.ended and self._without_target:
+            raise SourceError(self._without_target)
 
     def _batches(self, tail: TailReader) -> Generator[list[Arrival]]:
-        """Yield what arrives; if the columns are not known, that of the first second together."""
+        """Yield what arrives; the second after the first row and the first label together."""
         with closing(
             tail.batches(self._parse, self._row, self._header_line, self.on_bad)
         ) as batches:
-            if self._no_features is None:
-                yield from _gather_first(batches)
-            yield from batches
+            if not self._has_columns:
+                yield from _gather(batches)
+            for arrivals in batches:
+                records = (arrival.record for arrival in arrivals)
+                if self._label or not self._first_labels(records):
+                    yield arrivals
+                else:  # the first label: those after it show its kind, too
+                    yield from _gather(batches, arrivals)
 
     def _rows_of(self, arrivals: Sequence[Arrival]) -> Iterator[Event | Sequence[Event]]:
         assert self._tail is not None
-        if self._no_features is None:
+        if not self._has_columns:
             self._set_columns_from([arrival.record for arrival in arrivals])
+        elif not self._label:
+            self._set_kind(self._first_labels(arrival.record for arrival in arrivals))
         for arrival in arrivals:
             self.location = f"line {arrival.line} of {self.path}"
             row = self._row_of(arrival.record, self.location)
@@ -205,6 +236,8 @@ class TextSource(TableSource):
             if row is None:
                 yield []
             else:
+                if row.y is not None:
+                    self._without_target = ""
                 yield event_of(row, self._row - 1, self.name)
 
     def _set_columns_from(self, records: Sequence[Record]) -> None:
@@ -212,6 +245,18 @@ class TextSource(TableSource):
         names = list(dict.fromkeys(name for record in records for name in record))
         self._set_targets(self._roles.targets(names))
         self._set_columns(names, self._first_labels(records), fixed=self._fixed_columns)
+
+    def _check_columns(self, names: Sequence[str]) -> None:
+        """Check the roles; later rows of a live stream may have columns that the first have not."""
+        if self._tail is None or self._fixed_columns:
+            super()._check_columns(names)
+            return
+        self._roles.check_target(self._where, names)
+        for role, sentence in self._roles.missing(self._where, names):
+            if role == "target":  # the engine reports that no label comes
+                self._without_target = sentence
+            else:
+                self._note(f"{sentence}; rows that come later may have it")
 
     @property
     def stats(self) -> dict[str, int]:
@@ -252,7 +297,6 @@ class TextSource(TableSource):
             self._tail.cursor = None
             return
         self._tail.cursor = self._cursor_in(position)
-        self._label = str(position.get("label", ""))
 
     def _cursor_in(self, position: Position) -> FileCursor:
         try:
@@ -268,10 +312,15 @@ class TextSource(TableSource):
             self._tail.close()
 
 
-def _gather_first(batches: Iterator[list[Arrival]]) -> Iterator[list[Arrival]]:
-    """Yield the records of the second after the first one together, and empty lists before."""
-    first: list[Arrival] = []
-    until = math.inf
+def _gather(
+    batches: Iterator[list[Arrival]], begun: Sequence[Arrival] = ()
+) -> Iterator[list[Arrival]]:
+    """Yield the records of the second after the first one together, and empty lists before.
+
+    `begun`: the first of them.
+    """
+    first = [*begun]
+    until = time.monotonic() + _FIRST_SECONDS if begun else math.inf
     for arrivals in batches:
         first += arrivals
         if first:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import logging
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,6 @@ from loco_stream.connectors._base.tail_reader import FOLLOW_GUARANTEE, PIPE_GUAR
 from loco_stream.connectors._base.text_source import TextSource
 from loco_stream.connectors._base.values import number, parse_cell
 from loco_stream.errors import ConfigError, SourceError
-
-_log = logging.getLogger(__name__)
 
 _QUOTED_LINES = 100  # that a quoted field of a pipe or growing file may span
 
@@ -61,10 +58,10 @@ class CSVSource(TextSource):
     encoding
         Text encoding, by any name that Python knows. By default UTF-8.
     task
-        ``classification`` or ``regression``. By default inferred from the first 1000 labels:
-        numbers with a fraction mean regression, in which a text is a bad row, unless half of the
-        labels are texts. Labels are integers if these are whole numbers, floats in regression,
-        otherwise text as written.
+        ``classification`` or ``regression``. By default inferred from the labels of the first 1000
+        rows, or of 1000 rows from the first label on if that comes later: numbers with a fraction
+        mean regression, in which a text is a bad row, unless half of the labels are texts. Labels
+        are integers if these are whole numbers, floats in regression, otherwise text as written.
     time
         Column of the event time, in seconds since 1970 or as ISO 8601 date; it is not a feature.
     time_format
@@ -82,7 +79,8 @@ class CSVSource(TextSource):
         label or time), so that the file can be repaired; ``skip`` leaves it out and counts it.
     follow
         Wait at the end of the file for further rows, through rotation of the file. The kind of the
-        labels is inferred from the rows of the first second.
+        labels is inferred from the rows of the first second, or of the second after the first
+        label if that comes later.
     idle
         Time without a row after which a pipe or a followed file ends. By default it does not.
 
@@ -237,10 +235,6 @@ class CSVSource(TextSource):
                 "if it numbers the rows, write the table without it"
             )
 
-    def _note(self, note: str) -> None:
-        _log.warning("%s", note)
-        self.notes = (*self.notes, note)
-
     # Blocks
 
     def _column_parser(self, records: Sequence[Record]) -> ColumnParser:
@@ -273,6 +267,7 @@ class CSVSource(TextSource):
 
     def _read_parts(self, start: int) -> Generator[TablePart]:
         self._lines = lines = FileLines(self.path, self._encoding)
+        self._mark = None
         self._bad.clear()
         try:
             self._read_header(lines)

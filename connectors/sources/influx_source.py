@@ -74,10 +74,9 @@ class InfluxSource(TextSource):
                 bad.add("no line protocol", f"line {number} of {self.path}: {error}")
                 continue
             stamp = point["time"]
-            yield (
-                number,
-                {**point["values"], _TIME: None if stamp is None else stamp * _NANOSECONDS},
-            )
+            time = None if stamp is None else stamp * _NANOSECONDS
+            self._check_width(point["values"])
+            yield number, {**point["values"], _TIME: time}
 
 
 CONNECTORS = (

@@ -14,7 +14,7 @@ from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.lines import Lines
 from loco_stream.connectors._base.numbered_source import NumberedSource
-from loco_stream.connectors._base.table_source import check_speed, check_width
+from loco_stream.connectors._base.table_source import check_speed
 from loco_stream.connectors._base.tail_reader import FOLLOW_GUARANTEE, PIPE_GUARANTEE, Record
 from loco_stream.connectors._base.text_source import TextSource
 
@@ -79,7 +79,6 @@ class JSONLSource(TextSource):
     _needs_time = False  # a message has its own
 
     def __init__(self, path: str | Path, target: str | None = None, **options: Any) -> None:
-        self._names: set[str] = set()
         # Whether lines have the form of JSON messages; None until the first one is read.
         self._has_messages: bool | None = False if target else None
         self._has_ids = False  # whether a message so far has an id
@@ -101,8 +100,7 @@ class JSONLSource(TextSource):
             number += 1
             lines.use(line)
             if line.strip() and (record := self._decode(line, number, bad)) is not None:
-                self._names.update(record)
-                check_width(str(self.path), len(self._names))
+                self._check_width(record)
                 yield number, record
 
     def _decode(self, line: str, number: int, bad: BadRows) -> dict[str, Any] | None:

@@ -247,9 +247,11 @@ class CommitPipeline:
             return
         labels = self._watch.look(events)
         if labels:
-            task = task_of_labels(labels)
+            schema = self._reader.source.schema  # inferred from more labels, those to come
+            task = (schema and schema.task) or task_of_labels(labels)
             if self._set_task is not None:
                 self._set_task(task)
+                self.is_save_requested = True  # the log alone would show it by these labels
             if self._settings.get("task", task) is None:
                 self._settings["task"] = self._problem
 

@@ -43,3 +43,9 @@ def test_a_speed_delays_the_points_by_their_timestamps(path):
     points = open_source(f"influx:{path}?target=state&speed=100")
     assert len([point for point in points if point]) == 30
     assert time.monotonic() - begin >= 0.29
+
+
+def test_fields_that_come_late_are_features_only_if_they_are_used(path):
+    path.write_text("\n".join([*LINES * 40, 'press speed=1,state="ok",leak="ok" 1']))
+    source = InfluxSource(path, target="state", use=["speed"])
+    assert {name for row in source for name in row.x} == {"speed"}

@@ -9,7 +9,7 @@ import math
 import pytest
 
 from loco_stream.connectors import JSONLSource, open_source
-from loco_stream.errors import LocoStreamError
+from loco_stream.errors import LocoStreamError, SourceError
 from loco_stream.stream import Source
 from loco_stream.testing import check_source
 
@@ -127,3 +127,18 @@ def test_an_option_of_csv_files_alone_is_refused(tmp_path):
     (tmp_path / "s.jsonl").write_text('{"a": 1, "k": 2}\n')
     with pytest.raises(TypeError, match="time_format"):
         JSONLSource(tmp_path / "s.jsonl", "k", time="a", time_format="%Y")
+
+
+def test_names_that_come_late_are_features_only_if_they_are_used(tmp_path):
+    rows = [{"a": 1, "y": "on"}] * 1200 + [{"a": 1, "y": "on", "leak": "on"}]
+    path = lines(tmp_path / "r.jsonl", *rows)
+    assert {name for row in JSONLSource(path, "y", use=["a"]) for name in row.x} == {"a"}
+    assert {name for row in JSONLSource(path, "y") for name in row.x} == {"a", "leak"}
+
+
+def test_only_features_count_as_features(tmp_path):
+    rows = [{"a": 1, f"other {i}": 1, "y": "on"} for i in range(5000)]
+    path = lines(tmp_path / "r.jsonl", *rows)
+    assert len(list(JSONLSource(path, "y", use=["a"]))) == 5000
+    with pytest.raises(SourceError, match="must have at most 4096 features, got 4097"):
+        list(JSONLSource(path, "y"))
