@@ -9,23 +9,23 @@ from collections.abc import Iterator
 
 from loco_stream._text import counted
 from loco_stream.connectors._base.bad_rows import BadRows
+from loco_stream.connectors._base.csv_header import Header
 from loco_stream.connectors._base.lines import Lines
 
 
 class RecordReader:
     r"""Yields the records of a CSV file, each as wide as the header; blank lines are skipped.
 
-    A quoted field may span several lines. If the quote is not closed properly, the line that opens
-    it is the bad row, and the following lines are parsed as if it were not there.
+    A header that comes again, as where files were joined, holds for the records below it. A quoted
+    field may span several lines. If the quote is not closed properly, the line that opens it is the
+    bad row, and the following lines are parsed as if it were not there.
 
     Parameters
     ----------
     lines
         The lines after the header.
-    delimiter
-        Between fields.
-    width
-        Number of fields.
+    header
+        The header so far.
     path
         The file, for error messages.
     bad
@@ -40,6 +40,8 @@ class RecordReader:
     ----------
     line
         Number of the first line of the record yielded last.
+    header
+        Header of the record yielded last.
 
     Examples
     --------
@@ -47,7 +49,7 @@ class RecordReader:
     >>> from loco_stream.connectors._base.lines import TextLines
     >>> lines = TextLines("rows.csv", StringIO('1,"2\n3,4\n5,"6\n7"\n'))
     >>> bad = BadRows("skip")
-    >>> list(RecordReader(lines, ",", 2, "rows.csv", bad))
+    >>> list(RecordReader(lines, Header.of("rows.csv", "a,b"), "rows.csv", bad))
     [['3', '4'], ['5', '6\n7']]
     >>> bad.last
     'line 1 of rows.csv opens a quote that is not closed properly'
@@ -56,16 +58,14 @@ class RecordReader:
     def __init__(
         self,
         lines: Lines,
-        delimiter: str,
-        width: int,
+        header: Header,
         path: str,
         bad: BadRows,
         n_before: int = 0,
         quoted_lines: int | None = None,
     ) -> None:
         self._lines = lines
-        self._delimiter = delimiter
-        self._width = width
+        self.header = header
         self._path = path
         self._bad = bad
         self._quoted_lines = math.inf if quoted_lines is None else quoted_lines
@@ -84,9 +84,11 @@ class RecordReader:
             if '"' in line:
                 record = self._parse_quoted(taken)
             else:
-                record = line.rstrip("\r\n").split(self._delimiter)
+                record = line.rstrip("\r\n").split(self.header.delimiter)
             self._use(taken)
-            if record is not None and self._is_sound(record):
+            if record is None or self._is_header(taken, record):
+                continue
+            if self._is_sound(record):
                 yield record
 
     @property
@@ -120,8 +122,8 @@ class RecordReader:
                 yield line
 
         try:
-            record = next(csv.reader(lines(), delimiter=self._delimiter, strict=True))
-            if len(taken) == 1 or len(record) == self._width:
+            record = next(csv.reader(lines(), delimiter=self.header.delimiter, strict=True))
+            if len(taken) == 1 or len(record) == len(self.header.names):
                 return record
         except csv.Error:
             # The strict reader refuses what the usual one accepts: '"a" b' is 'a b'.
@@ -134,15 +136,24 @@ class RecordReader:
 
     def _parse_leniently(self, taken: list[str]) -> list[str] | None:
         try:
-            return next(csv.reader(taken, delimiter=self._delimiter))
+            return next(csv.reader(taken, delimiter=self.header.delimiter))
         except csv.Error as error:
             self._add("unreadable", f"cannot be parsed: {error}")
             return None
 
+    def _is_header(self, taken: list[str], record: list[str]) -> bool:
+        """Return whether a record is a header, and continue below it."""
+        is_row = len(record) == len(self.header.names) and self.header.words.isdisjoint(record)
+        if is_row or len(taken) > 1 or (header := self.header.renewed(taken[0])) is None:
+            return False
+        self.header = header
+        return True
+
     def _is_sound(self, record: list[str]) -> bool:
-        if len(record) != self._width:
-            kind = "too few fields" if len(record) < self._width else "too many fields"
-            expected = counted(self._width, "field")
+        width = len(self.header.names)
+        if len(record) != width:
+            kind = "too few fields" if len(record) < width else "too many fields"
+            expected = counted(width, "field")
             self._add(kind, f"must have {expected}, as the header has, got {len(record)}")
             return False
         if not all(map(str.isascii, record)) and any(map(undecoded, record)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import threading
-import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -52,20 +51,20 @@ def start_of(path: Path) -> FileCursor | None:
 
 
 def first_line(path: Path, limit: int, encoding: str = "utf-8-sig") -> str:
-    """Return the first line of a file; wait for it, with a warning if there is no file yet."""
-    if not path.exists():
-        warnings.warn(
-            f"there is no file {path} yet: waiting for it", LocoStreamWarning, stacklevel=2
-        )
-    while True:
-        try:
-            with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
+    """Return the first line of a file that is not blank; "" if it is not written yet.
+
+    Warns if there is no file yet.
+    """
+    try:
+        with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
+            line = "\n"
+            while line.endswith("\n") and not line.strip():
                 line = file.readline(limit)
-        except FileNotFoundError:
-            line = ""
-        if line.endswith("\n") or len(line) == limit:
-            return line
-        time.sleep(_TICK)
+    except FileNotFoundError:
+        message = f"there is no file {path} yet: waiting for it"
+        warnings.warn(message, LocoStreamWarning, stacklevel=2)
+        return ""
+    return line if line.endswith("\n") or len(line) == limit else ""
 
 
 class FileFollower:
@@ -83,8 +82,6 @@ class FileFollower:
         Ends the wait for a line when it is set.
     cursor
         Where to continue; None starts at the beginning of `path`.
-    header
-        First line that each file may have, and that is left out.
     encoding
         Of the text; a line must end with the byte 10 in it.
     on_loss
@@ -102,14 +99,12 @@ class FileFollower:
         stop: threading.Event,
         cursor: FileCursor | None = None,
         *,
-        header: str = "",
         encoding: str = "utf-8",
         on_loss: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._path = path
         self._stop = stop
         self._encoding = encoding
-        self._header = header.strip()
         self._on_loss = on_loss
         self._fd = -1
         self._inode = 0
@@ -130,26 +125,21 @@ class FileFollower:
 
     def readline(self, limit: int) -> str:
         """Wait for the next line and return it, or its first `limit` bytes; "" when stopped."""
-        while True:
-            while not self._lines:
-                if len(self._partial) >= limit:
-                    return self._partial[:limit].decode(self._encoding, "surrogateescape")
-                if not self._fill() and self._stop.wait(_TICK):
-                    return ""
-            line = self._next_line()
-            if line is not None:
-                return line
+        while not self._lines:
+            if len(self._partial) >= limit:
+                return self._partial[:limit].decode(self._encoding, "surrogateescape")
+            if not self._fill() and self._stop.wait(_TICK):
+                return ""
+        return self._next_line()
 
-    def _next_line(self) -> str | None:
-        """Return the next line of the file; None for the header."""
+    def _next_line(self) -> str:
+        """Return the next line of the file, the first one without a byte order mark."""
         is_first = self._offset == 0
         raw = self._lines.popleft()
         self._offset += len(raw)
         line = raw.decode(self._encoding, "surrogateescape")
         if is_first:
             line = line.removeprefix("\ufeff")
-            if self._header and line.strip() == self._header:
-                return None
         head = crc32(self._head[: self._offset])
         self._unused.append(FileCursor(self._inode, self._offset, head, self._after))
         return line

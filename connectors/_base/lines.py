@@ -19,7 +19,15 @@ MAX_LINE = 8 << 20  # characters: 4096 numbers take a hundredth of it
 
 
 class Lines(ABC):
-    """Lines that are read one after the other."""
+    """Lines that are read one after the other.
+
+    Attributes
+    ----------
+    header
+        The header of the record that was read last, if the format has one.
+    """
+
+    header = ""
 
     @abstractmethod
     def read(self) -> str:

@@ -40,12 +40,15 @@ class Arrival:
         Position after it in a growing file.
     skipped
         Bad rows up to it, by kind.
+    header
+        Header line that it is below, if the format has one.
     """
 
     record: Record
     line: int
     cursor: FileCursor | None
     skipped: Mapping[str, int]
+    header: str = ""
 
 
 class TailReader:
@@ -90,14 +93,12 @@ class TailReader:
         self._bad = BadRows("skip")  # of the thread, which reads ahead
 
     def first_lines(self) -> Lines:
-        """Return lines that begin with the header of a CSV file."""
+        """Return lines that begin with the header of a CSV file; none if it is to be waited for."""
         if self._pipe is not None:
             return TextLines(self.path, self._pipe)
         return TextLines(self.path, StringIO(first_line(self.path, MAX_LINE, self._encoding)))
 
-    def batches(
-        self, parse: Parse, n_done: int, header: str, on_bad: str
-    ) -> Generator[list[Arrival]]:
+    def batches(self, parse: Parse, n_done: int, on_bad: str) -> Generator[list[Arrival]]:
         """Yield records as they arrive, and an empty list while none does.
 
         Parameters
@@ -106,15 +107,13 @@ class TailReader:
             Parses lines.
         n_done
             Number of records that were read before.
-        header
-            First line that each file may have.
         on_bad
             What a bad row does.
         """
         if self._thread is None:
             self._stop.clear()
             self._bad = BadRows(on_bad)  # what was read ahead is read again
-            arrivals = self._arrivals(parse, n_done, header)
+            arrivals = self._arrivals(parse, n_done)
             self._thread = BackgroundIterator(arrivals, self._stop)
         last = time.monotonic()
         try:
@@ -129,9 +128,9 @@ class TailReader:
             if self.is_growing:
                 self.stop()
 
-    def _arrivals(self, parse: Parse, n_done: int, header: str) -> Iterator[Arrival]:
+    def _arrivals(self, parse: Parse, n_done: int) -> Iterator[Arrival]:
         """Yield records as they arrive; runs in the thread."""
-        follower = self._open_follower(header)
+        follower = self._open_follower()
         if follower is not None:
             lines: Lines = FollowedLines(self.path, follower)
         else:
@@ -142,15 +141,14 @@ class TailReader:
         for number, (line, record) in enumerate(parse(lines, self._bad)):
             if number >= n_skip:
                 cursor = None if follower is None else follower.cursor
-                yield Arrival(record, line, cursor, self.skipped)
+                yield Arrival(record, line, cursor, self.skipped, lines.header)
 
-    def _open_follower(self, header: str) -> FileFollower | None:
+    def _open_follower(self) -> FileFollower | None:
         if self.is_growing:
             self._follower = FileFollower(
                 self.path,
                 self._stop,
                 self.cursor,
-                header=header,
                 encoding=self._encoding.removesuffix("-sig"),
                 on_loss=self._note_loss,
             )

@@ -49,7 +49,6 @@ class TextSource(TableSource):
     """
 
     _fixed_columns = True  # whether every row has all columns
-    _header_line = ""  # first line of the text, if the format has a header
 
     def __init__(
         self,
@@ -72,6 +71,7 @@ class TextSource(TableSource):
         self._expected: Mapping[str, int] | None = None  # fingerprint that it should have
         self._skipped: Mapping[str, int] = {}  # by the tail reader, up to the last row
         self._names: set[str] = set()  # of all records, unless every row has the same columns
+        self._header_line = ""  # that the last row of a live stream is below
         self._without_target = ""  # why no label may come, if the first rows have no such column
         self._tail = open_tail(self.path, encoding, follow=follow, idle=idle, pace=self._pace)
         if self._tail is not None:
@@ -87,6 +87,9 @@ class TextSource(TableSource):
 
     def _read_header(self, lines: Lines) -> None:
         """Read the header, if the format has one."""
+
+    def _set_header(self, line: str) -> None:
+        """Take the header that the next record is below, if the format has one."""
 
     # Recordings
 
@@ -209,9 +212,7 @@ class TextSource(TableSource):
 
     def _batches(self, tail: TailReader) -> Generator[list[Arrival]]:
         """Yield what arrives; the second after the first row and the first label together."""
-        with closing(
-            tail.batches(self._parse, self._row, self._header_line, self.on_bad)
-        ) as batches:
+        with closing(tail.batches(self._parse, self._row, self.on_bad)) as batches:
             if not self._has_columns:
                 yield from _gather(batches)
             for arrivals in batches:
@@ -229,6 +230,9 @@ class TextSource(TableSource):
             self._set_kind(self._first_labels(arrival.record for arrival in arrivals))
         for arrival in arrivals:
             self.location = f"line {arrival.line} of {self.path}"
+            if arrival.header != self._header_line:
+                self._header_line = arrival.header
+                self._set_header(arrival.header)
             row = self._row_of(arrival.record, self.location)
             self._row += 1
             self._tail.cursor = arrival.cursor
@@ -279,11 +283,12 @@ class TextSource(TableSource):
 
     @property
     def position(self) -> Position:
-        """``{"row": n}``: n rows were read; in a growing file also cursor and kind of labels."""
+        """``{"row": n}`` for n rows; in a growing file also cursor, header and kind of labels."""
         position = super().position
-        if self._tail is not None and self._tail.cursor is not None:
-            return {**position, "file": asdict(self._tail.cursor), "label": self._label}
-        return position
+        if self._tail is None or self._tail.cursor is None:
+            return position
+        header = {"header": self._header_line} if self._header_line else {}
+        return {**position, "file": asdict(self._tail.cursor), "label": self._label, **header}
 
     def seek(self, position: Position) -> None:
         """Go to a position; a pipe continues with what arrives next."""
@@ -297,6 +302,9 @@ class TextSource(TableSource):
             self._tail.cursor = None
             return
         self._tail.cursor = self._cursor_in(position)
+        if header := position.get("header"):  # none in one of release 0.2
+            self._header_line = str(header)
+            self._set_header(self._header_line)
 
     def _cursor_in(self, position: Position) -> FileCursor:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import csv
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,17 @@ from loco_stream._text import listed
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.csv_columns import ColumnParser, PushedLines
+from loco_stream.connectors._base.csv_header import Header
 from loco_stream.connectors._base.csv_records import RecordReader, undecoded
 from loco_stream.connectors._base.lines import FileLines, Lines
 from loco_stream.connectors._base.numbered_source import NumberedSource
-from loco_stream.connectors._base.table_source import TablePart, check_header
-from loco_stream.connectors._base.tail_reader import FOLLOW_GUARANTEE, PIPE_GUARANTEE, Record
+from loco_stream.connectors._base.table_source import TablePart
+from loco_stream.connectors._base.tail_reader import (
+    FOLLOW_GUARANTEE,
+    PIPE_GUARANTEE,
+    Record,
+    TailReader,
+)
 from loco_stream.connectors._base.text_source import TextSource
 from loco_stream.connectors._base.values import number, parse_cell
 from loco_stream.errors import ConfigError, SourceError
@@ -118,17 +123,19 @@ class CSVSource(TextSource):
             raise ConfigError(f"`decimal` must be '.' or ',', got {decimal!r}")
         self._decimal_comma = decimal == ","
         self._delimiter = _check_delimiter(delimiter)
-        self._header: list[str] = []
+        self._header: Header | None = None  # of the last row
         self._n_header_lines = 0
+        self._no_header: SourceError | None = None  # why the first line of a growing file is none
         self._columns: ColumnParser | None = None  # of a recording
+        self._columns_of: Header | None = None
         self._records_of: RecordReader | None = None  # reads the recording line by line
         text = _check_encoding(encoding)
         super().__init__("csv", path, text, target, time_format, time=time, **options)
         if self._tail is not None:
-            self._read_header(self._tail.first_lines())
+            self._begin_tail(self._tail)
             return
         records = self._peek("row, got a header only")
-        self._set_columns(self._header, self._first_labels(records))
+        self._set_columns(self._column_names, self._first_labels(records))
         self._note_columns(records)
         self._columns = self._column_parser(records)
 
@@ -141,18 +148,55 @@ class CSVSource(TextSource):
             other = "`time_format` reads other forms, such as %d.%m.%Y %H:%M"
             raise SourceError(f"{error}; {other}") from None
 
+    @property
+    def _column_names(self) -> tuple[str, ...]:
+        """The columns of the last row, or of the rows to come."""
+        return () if self._header is None else self._header.names
+
+    def _begin_tail(self, tail: TailReader) -> None:
+        """Read the header of a pipe; that of a growing file may come later, or have come earlier.
+
+        After a truncation there may be none. A saved position then has it.
+        """
+        if not tail.is_growing:
+            self._read_header(tail.first_lines())
+            return
+        try:
+            if line := tail.first_lines().read():
+                self._take_header(line)
+        except SourceError as error:
+            self._header = None
+            self._no_header = error
+
     def _read_header(self, lines: Lines) -> None:
-        line = self._header_line = self._first_line(lines)
+        self._take_header(self._first_line(lines))
+
+    def _take_header(self, line: str) -> None:
         if undecoded(line):
             raise SourceError(
                 f"the header of {self.path} must be in {self._encoding.removesuffix('-sig')}; "
                 "`encoding` names another one, such as latin-1 or cp1252"
             )
-        if self._delimiter is None:
-            self._delimiter = max(",;\t|", key=line.count)
-        self._header = _column_names(str(self.path), line, self._delimiter)
-        self._roles.check(str(self.path), self._header)
-        self._set_targets(self._roles.targets(self._header))
+        may_change = self._tail is not None
+        self._header = Header.of(str(self.path), line, self._delimiter, may_change=may_change)
+        self._check_header(self._header)
+        self._set_targets(self._roles.targets(self._column_names))
+
+    def _check_header(self, header: Header) -> None:
+        self._roles.check(str(self.path), header.names)
+
+    def _set_header(self, line: str) -> None:
+        before = self._column_names
+        self._take_header(line)
+        self._no_header = None
+        new = [name for name in self._column_names if name not in before]
+        gone = [name for name in before if name not in self._column_names]
+        if self._has_columns and (new or gone):
+            self._set_columns(self._column_names, [])
+            self._note(
+                f"the columns of {self.path} are others than before; new: {listed(new) or 'none'}, "
+                f"gone: {listed(gone) or 'none'}"
+            )
 
     def _first_line(self, lines: Lines) -> str:
         """Return the first line that is not blank."""
@@ -165,28 +209,33 @@ class CSVSource(TextSource):
         raise SourceError(f"{self.path} is empty: it must have a header and at least one row")
 
     def _parse(self, lines: Lines, bad: BadRows) -> Iterator[tuple[int, Record]]:
+        if self._no_header is not None:
+            raise self._no_header
+        if self._header is None:  # of a growing file, which was empty
+            self._read_header(lines)
         reader = self._records_of = self._reader(lines, bad, self._n_header_lines)
-        yield from self._parsed(reader)
+        yield from self._parsed(reader, lines)
 
     def _parse_first(self, lines: Lines, bad: BadRows) -> Iterator[tuple[int, Record]]:
         reader = self._reader(lines, bad, self._n_header_lines)
         for cells in self._cells(reader):
-            yield (
-                reader.line,
-                {name: cell or None for name, cell in zip(self._header, cells, strict=True)},
-            )
+            names = reader.header.names
+            yield reader.line, {name: cell or None for name, cell in zip(names, cells, strict=True)}
 
     def _reader(self, lines: Lines, bad: BadRows, n_before: int) -> RecordReader:
-        assert self._delimiter is not None
-        path = str(self.path)
+        assert self._header is not None
         quoted_lines = None if self._tail is None else _QUOTED_LINES
-        return RecordReader(
-            lines, self._delimiter, len(self._header), path, bad, n_before, quoted_lines
-        )
+        return RecordReader(lines, self._header, str(self.path), bad, n_before, quoted_lines)
 
-    def _parsed(self, reader: RecordReader) -> Iterator[tuple[int, Record]]:
+    def _parsed(self, reader: RecordReader, lines: Lines) -> Iterator[tuple[int, Record]]:
+        header = reader.header
+        lines.header = header.line
         for cells in self._cells(reader):
-            yield reader.line, self._record(cells)
+            if reader.header is not header:
+                header = reader.header
+                self._check_header(header)
+                lines.header = header.line
+            yield reader.line, self._record(header, cells)
 
     def _cells(self, reader: RecordReader) -> Iterator[list[str]]:
         """Yield the cells of each record, with the point as decimal separator."""
@@ -230,8 +279,9 @@ class CSVSource(TextSource):
     def _note_a_column_without_name(self) -> None:
         """Note the column without a name that pandas writes for the index; it numbers the rows."""
         if self.schema is not None and "" in (self.schema.features or ()):
+            number = self._column_names.index("") + 1
             self._note(
-                f"{self.path}: column {self._header.index('') + 1} has no name and is a feature; "
+                f"{self.path}: column {number} has no name and is a feature; "
                 "if it numbers the rows, write the table without it"
             )
 
@@ -240,7 +290,8 @@ class CSVSource(TextSource):
     def _column_parser(self, records: Sequence[Record]) -> ColumnParser:
         """Return a parser for columns of the kinds that the first records probably have."""
         assert self.schema is not None
-        assert self._delimiter is not None
+        assert self._header is not None
+        self._columns_of = self._header
         features = self.schema.features or ()
         roles = self._roles
         others = filter(None, (*self._targets, roles.time, roles.sequence))
@@ -252,7 +303,7 @@ class CSVSource(TextSource):
             if not {str, bool} & {type(parse_cell(record[name] or "")) for record in first}
         ]
         point = "," if self._decimal_comma else "."
-        return ColumnParser(self._header, used, numeric, self._delimiter, point)
+        return ColumnParser(self._column_names, used, numeric, self._header.delimiter, point)
 
     def _point(self, cell: str) -> str:
         return _with_point(cell) if self._decimal_comma else cell
@@ -279,7 +330,8 @@ class CSVSource(TextSource):
                 assert self._records_of is not None
                 text = self._records_of.unread()
                 n_lines = self._records_of.n_lines
-            size = _PART * min(1 + len(self._header) // 32, 4)
+                self._header = self._records_of.header
+            size = _PART * min(1 + len(self._column_names) // 32, 4)
             while text := text + lines.read_text(size):
                 part = _CSVPart(self, lines, text, n_lines)
                 yield part
@@ -288,12 +340,20 @@ class CSVSource(TextSource):
         finally:
             lines.close()
 
-    def _record(self, cells: Sequence[str]) -> dict[str, Any]:
+    def _table_of(self, text: str) -> Any:
+        """Return the columns in the lines of a text; None if they are parsed one by one."""
+        assert self._columns is not None
+        assert self._header is not None
+        if self._header != self._columns_of or self._header.may_be_in(text):
+            return None
+        return self._columns.parse(text)
+
+    def _record(self, header: Header, cells: Sequence[str]) -> dict[str, Any]:
         roles = self._roles
-        record = dict(zip(self._header, map(parse_cell, cells), strict=True))
+        record = dict(zip(header.names, map(parse_cell, cells), strict=True))
         for name in (*self._targets, roles.time, roles.sequence, roles.id):
             if name in record:
-                record[name] = cells[self._header.index(name)] or None
+                record[name] = cells[header.names.index(name)] or None
         return record
 
 
@@ -328,27 +388,6 @@ def _check_encoding(name: str | None) -> str:
             f"got {name!r}"
         ) from None
     return name
-
-
-def _column_names(path: str, line: str, delimiter: str) -> list[str]:
-    """Return the names in a header line.
-
-    Raises
-    ------
-    SourceError
-        The line is no header, or repeats a name.
-    """
-    try:
-        names = next(csv.reader([line], delimiter=delimiter))
-    except csv.Error as e:
-        raise SourceError(f"cannot read the header of {path}: {e}") from None
-    header = [name.strip() for name in names]
-    if all(number(name) is not None for name in header):
-        raise SourceError(
-            f"{path} must have a header, got numbers in its first line ({line.strip()[:60]})"
-        )
-    check_header(path, header)
-    return header
 
 
 def _with_point(cell: str) -> str:
@@ -398,8 +437,7 @@ class _CSVPart:
     """
 
     def __init__(self, source: CSVSource, lines: FileLines, text: str, n_before: int) -> None:
-        assert source._columns is not None
-        self.table = source._columns.parse(text)
+        self.table = source._table_of(text)
         self.parse = source._parse_text
         self.rest = ""
         self.n_lines = 0
@@ -422,10 +460,11 @@ class _CSVPart:
         source = self._source
         pushed = PushedLines(self._text, self._lines)
         reader = source._reader(pushed, source._bad, self._n_before)
-        for line, record in source._parsed(reader):
+        for line, record in source._parsed(reader, pushed):
             yield f"line {line} of {source.path}", record
             if pushed.is_used:
                 break
+        source._header = reader.header
         self.rest = reader.unread()
         self.n_lines = reader.n_lines - self._n_before
 
