@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Generator, Iterator, Sequence
+import re
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ _QUOTED_LINES = 100  # that a quoted field of a pipe or growing file may span
 # with more columns.
 _PART = 1 << 18
 _KINDS = 64  # records that show which columns hold numbers; a part with a text costs twice as much
+_GROUPED = re.compile(
+    r"[-+]?\d{1,3}((,\d{3})+\.\d+|(\.\d{3})+,\d+|([ '\u00a0\u202f]\d{3})+([.,]\d+)?)"
+)
 _DELIMITERS = {"tab": "\t", "\\t": "\t"}
 
 
@@ -250,20 +254,22 @@ class CSVSource(TextSource):
     def _note_columns(self, records: Sequence[Record]) -> None:
         """Note columns that a model would learn from to no purpose, without an error."""
         self._note_a_column_without_name()
-        self._note_commas(records)
+        if not self._decimal_comma:
+            self._note_texts(records, _has_comma, "`decimal=,` reads them as numbers")
+        self._note_texts(records, _has_groups, "without separators of thousands they are numbers")
 
-    def _note_commas(self, records: Sequence[Record]) -> None:
-        """Note which columns hold numbers with a decimal comma, which are texts without `decimal`.
+    def _note_texts(
+        self, records: Sequence[Record], is_number: Callable[[str], bool], remedy: str
+    ) -> None:
+        """Note which columns hold numbers that are read as texts.
 
         A model takes such texts as categories and learns next to nothing, without an error.
         """
-        if self._decimal_comma or self.schema is None:
-            return
+        assert self.schema is not None
         examples = {}
         for name in (*self._targets, *(self.schema.features or ())):
-            cells = (record[name] for record in records)
-            texts = (cell for cell in cells if isinstance(cell, str) and "," in cell)
-            example = next((text for text in texts if _with_point(text) != text), None)
+            cells = (record.get(name) for record in records)
+            example = next((c for c in cells if isinstance(c, str) and is_number(c)), None)
             if example is not None:
                 examples[name] = example
         if not examples:
@@ -272,7 +278,7 @@ class CSVSource(TextSource):
         example = next(iter(examples.values()))
         note = (
             f"{self.path}: {len(examples)} {columns} texts such as {example!r} "
-            f"({listed(examples)}); `decimal=,` reads them as numbers"
+            f"({listed(examples)}); {remedy}"
         )
         self._note(note)
 
@@ -388,6 +394,16 @@ def _check_encoding(name: str | None) -> str:
             f"got {name!r}"
         ) from None
     return name
+
+
+def _has_comma(cell: str) -> bool:
+    """Return whether a cell is a number with a decimal comma."""
+    return "," in cell and _with_point(cell) != cell
+
+
+def _has_groups(cell: str) -> bool:
+    """Return whether a cell is a number with separators of thousands, such as ``1,234.5``."""
+    return _GROUPED.fullmatch(cell.strip()) is not None
 
 
 def _with_point(cell: str) -> str:

@@ -304,3 +304,13 @@ def test_a_bad_row_leaves_no_file_open(tmp_path, in_blocks):
         list(source.read_blocks() if in_blocks else source)
     assert error.tb is not None  # the frames that have the file are still there
     assert source._lines._text.closed
+
+
+@pytest.mark.parametrize("cell", ["1,234.5", "1.234,5", "1 234", "-12'345.25"])
+def test_numbers_with_separators_of_thousands_are_noted(cell, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(f"a;address;y\n{cell};192.168.100.200;x\n")
+    for decimal in (".", ","):
+        (note,) = CSVSource(path, "y", decimal=decimal).notes
+        assert f"1 column holds texts such as {cell!r} (a)" in note
+        assert "without separators of thousands they are numbers" in note
