@@ -1,4 +1,4 @@
-"""Which features moved: their recent level against their usual one, and values that are stuck."""
+"""Which features moved: their recent values against their usual ones, and values that are stuck."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from loco_stream._compiler.structs import struct_dtype
 from loco_stream.errors import CheckpointError
 
 USUAL_RATE = 1e-3  # of the usual level, once a thousand values are known
-RECENT_RATE = 1.0 / 30.0
+RECENT_RATE = 0.1  # the first rows of a change, which raise the alarm, must count
 WARM_UP = 100  # values of a feature before it is judged
 _MOST = 3  # features that are named when several moved
+_FARTHEST = 100.0  # squared standard deviations: one outlier must not count as a change
 STUCK_SCORE = 12.0  # -log10 of the probability of a run, from which the feature is stuck
 
-# Of a feature: its values, their mean and variance, the recent mean, the last value, the length of
-# the run of equal values, the longest run that has ended, and the repetitions in such runs.
+# Of a feature: its values, their mean and variance, the recent mean of squared deviations over the
+# variance, the last value, the length of the run of equal values, the longest run that has ended,
+# and the repetitions in such runs.
 FIGURES = struct_dtype(
     "n_values", "level", "variance", "recent", "last", "run", "longest", "n_same"
 )
@@ -65,14 +67,24 @@ def _learn_row(x: Float64, figures: Records) -> int:
         own.n_values = n + 1.0
         usual = max(1.0 / (n + 1.0), USUAL_RATE)
         deviation = value - own.level
+        move = _squared_move(deviation, own.variance)
+        own.recent += max(1.0 / (n + 1.0), RECENT_RATE) * (move - own.recent)
         own.level += usual * deviation
         own.variance += usual * ((1.0 - usual) * deviation * deviation - own.variance)
-        own.recent += max(1.0 / (n + 1.0), RECENT_RATE) * (value - own.recent)
     return stuck
 
 
+@kernel
+def _squared_move(deviation: float, variance: float) -> float:
+    """Return the squared deviation over the variance, at most `_FARTHEST`."""
+    squared = deviation * deviation
+    if squared > _FARTHEST * variance:
+        return _FARTHEST
+    return squared / variance if variance > 0.0 else 0.0
+
+
 class FeatureMoves:
-    """Recent and usual level of each feature, and runs of equal values.
+    """How far recent values of each feature lie from its usual ones, and runs of equal values.
 
     `n_features`: length of the rows.
 
@@ -101,15 +113,12 @@ class FeatureMoves:
         return int(self.figures["run"][feature])
 
     def most_moved(self) -> list[int]:
-        """Return the features whose recent level is furthest from the usual one, furthest first.
+        """Return the features whose recent values are furthest from the usual ones, furthest first.
 
-        Only features that moved at least half as far as the first one are returned.
+        Features that moved less than half as far as the first one are left out.
         """
         own = self.figures
-        deviations = np.sqrt(np.maximum(own["variance"], 1e-300))
-        moves = np.where(
-            own["n_values"] >= WARM_UP, np.abs(own["recent"] - own["level"]) / deviations, 0.0
-        )
+        moves = np.sqrt(np.where(own["n_values"] >= WARM_UP, own["recent"], 0.0))
         order = np.argsort(-moves, kind="stable")[:_MOST]
         return [int(j) for j in order if moves[j] > 0.0 and moves[j] >= 0.5 * moves[order[0]]]
 

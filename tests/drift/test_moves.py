@@ -54,6 +54,40 @@ def test_an_input_alarm_names_the_feature_that_moved():
     assert drifts[0]["features"][0] == "f4"
 
 
+CHANGES = {
+    "Celsius to Fahrenheit": lambda x: 1.8 * x + 32.0,
+    "times 1,000": lambda x: 1000.0 * x,
+    "divided by 1,000": lambda x: x / 1000.0,
+    "five times the spread": lambda x: 20.0 + 5.0 * (x - 20.0),
+    "frozen at 0": lambda x: 0.0,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_features_with_a_daily_cycle_do_not_hide_the_one_whose_unit_changed(change):
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        phases = rng.uniform(0.0, 2.0 * np.pi, size=8)
+        cycle = np.sin(np.arange(1600)[:, None] * 2.0 * np.pi / 96.0 + phases)
+        X = 20.0 + 4.0 * cycle + rng.normal(size=cycle.shape)
+        monitor = TaskMonitor(holdout=0)
+        alarms = []
+        for i, row in enumerate(X):
+            if i >= 1500:
+                row[4] = change(row[4])
+            alarms += monitor.update(None, None, dict(enumerate(row)), i)
+        assert alarms[0].since >= 1490
+        assert alarms[0].features[0] == "4"
+
+
+def test_one_outlier_hides_no_later_change():
+    X = np.random.default_rng(4).normal(size=(1000, 3))
+    X[940, 0] = 1e30
+    X[980:990, 1] += 4.0
+    moves, _ = feed(X[:990])
+    assert moves.most_moved()[0] == 1
+
+
 def test_a_stuck_sensor_is_reported_and_survives_a_checkpoint():
     rng = np.random.default_rng(3)
     rows = [{"a": rng.normal(), "b": rng.normal()} for _ in range(900)]
