@@ -49,8 +49,25 @@ __all__ = [
 
 Float64 = NDArray[np.float64]
 
-NOISES = ("normal", "autoregressive", "uniform", "walk", "normal, 8 columns")
+NOISES = (
+    "normal",
+    "autoregressive",
+    "uniform",
+    "walk",
+    "normal, 8 columns",
+    "heavy tails",
+    "rounded",
+    "daily cycle",
+    "normal, 20 columns",
+    "autoregressive, 20 columns",
+    "heavy tails, 20 columns",
+    "rounded, 20 columns",
+    "daily cycle, 20 columns",
+)
 EVERY = 1000.0
+_SETTLED = 1000  # rows before the scores of noise are counted
+_LEVELS = (1, 2, 3)  # scores that a row may reach
+_SCORES = ("onset", "state")
 _RECENT = 50  # rows whose scores a detection must exceed
 _EVERY_ROW = "without the rule of recent rows"
 _OURS = ("LOCODetector", "without times", "without the network", _EVERY_ROW)
@@ -223,35 +240,46 @@ def measure_labelled(contender: str, seed: int) -> dict[str, Any]:
 
 
 def noise(kind: str, n: int, seed: int) -> Float64:
-    """Return a stream without anomalies, (n,) or (n, 8).
+    """Return a stream without anomalies, (n, columns).
 
     Examples
     --------
     >>> noise("uniform", 3, 0).shape, noise("normal, 8 columns", 3, 0).shape
-    ((3,), (3, 8))
+    ((3, 1), (3, 8))
     """
     draws = np.random.default_rng([seed, NOISES.index(kind)])
-    if kind == "uniform":
-        return draws.random(n)
-    if kind == "normal, 8 columns":
-        return draws.normal(size=(n, 8))
-    steps = draws.normal(size=n)
-    if kind == "walk":
-        return np.cumsum(steps)
-    if kind == "autoregressive":
+    name, _, width = kind.partition(", ")
+    shape = (n, int(width.split()[0]) if width else 1)
+    if name == "uniform":
+        return draws.random(shape)
+    if name == "heavy tails":
+        return draws.standard_t(3.0, size=shape)
+    steps = draws.normal(size=shape)
+    if name == "walk":
+        return np.cumsum(steps, axis=0)
+    if name == "rounded":
+        return np.round(2.0 * steps) / 2.0
+    if name == "daily cycle":
+        hours = np.arange(n)[:, None] + 24.0 * draws.random(shape[1])
+        return 10.0 * np.sin(hours * 2.0 * np.pi / 24.0) + steps
+    if name == "autoregressive":
         for i in range(1, n):
             steps[i] += 0.9 * steps[i - 1]
     return steps
 
 
 def measure_noise(kind: str, n: int, seed: int) -> dict[str, Any]:
-    """Count the alarms on a stream without anomalies."""
+    """Count the alarms on a stream without anomalies, and the settled rows that reach a score."""
     from loco_stream import LOCODetector
 
-    X = noise(kind, n, seed)
-    X = X[:, None] if X.ndim == 1 else X
-    scores = LOCODetector(every=EVERY, seed=seed).learn_score_array(X)
-    return {"alarms": int(scores.alarm.sum()), "rows": n}
+    scores = LOCODetector(every=EVERY, seed=seed).learn_score_array(noise(kind, n, seed))
+    found: dict[str, Any] = {"alarms": int(scores.alarm.sum()), "rows": n}
+    for name in _SCORES:
+        settled = getattr(scores, name)[_SETTLED:]
+        for level in _LEVELS:
+            found[f"{name} {level}"] = int((settled >= level).sum())
+        found[f"highest {name}"] = float(settled.max(initial=0.0))
+    return found
 
 
 def measure_speed(columns: int, n: int, seed: int) -> dict[str, Any]:
@@ -346,14 +374,22 @@ def _found(run: dict[str, Any]) -> tuple[int, int]:
 
 
 def _noise_grid(results: dict[str, dict[str, Any]]) -> Grid:
+    reached = [f"{name} {level}" for name in _SCORES for level in _LEVELS]
+    highest = [f"highest {name}" for name in _SCORES]
     grid = Grid(
-        f"rows per false alarm, of {EVERY:.0f} promised", ["stream", "rows", "rows per alarm"]
+        f"streams without anomalies: rows per false alarm, of {EVERY:.0f} promised, and % of the "
+        f"rows after the first {_SETTLED:,} that reach a score",
+        ["stream", "rows", "rows per alarm", *reached, *highest],
     )
     for name, runs in _grouped(results, "noise").items():
         alarms = sum(run["alarms"] for run in runs)
         rows = sum(run["rows"] for run in runs)
+        settled = rows - _SETTLED * len(runs)
+        shares = [100.0 * sum(run[key] for run in runs) / settled for key in reached]
         kind, n = name.rsplit(" ", 1)
-        grid.row(kind, f"{int(n):,}", f"{rows / max(alarms, 1):.0f}")
+        cells = [f"{share:.2g}" for share in shares]
+        cells += [f"{max(run[key] for run in runs):.1f}" for key in highest]
+        grid.row(kind, f"{int(n):,}", f"{rows / max(alarms, 1):.0f}", *cells)
     return grid
 
 

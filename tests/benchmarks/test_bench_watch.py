@@ -94,6 +94,23 @@ def test_the_bench_runs_on_a_small_copy(tmp_path):
     assert watch.measure_noise("uniform", 500, 0)["rows"] == 500
 
 
+def test_shares_of_noise_that_reach_a_score_count_settled_rows():
+    found = watch.measure_noise("rounded, 20 columns", 1500, 0)
+    assert found["onset 1"] >= found["onset 2"] >= found["onset 3"]
+    assert found["highest onset"] >= 3.0 or found["onset 3"] == 0
+    (grid,) = watch.grids({"noise/normal 1500/0": found | {"onset 2": 5, "highest onset": 4.0}})
+    assert grid.rows[0][4] == "1"  # 5 of the 500 rows after the first 1,000
+    assert grid.rows[0][-2] == "4.0"
+
+
+@pytest.mark.parametrize("kind", watch.NOISES)
+def test_noise_is_a_table_of_its_kind(kind):
+    X = watch.noise(kind, 400, 0)
+    assert X.shape[1] == (20 if "20" in kind else 8 if "8" in kind else 1)
+    assert np.isfinite(X).all()
+    assert len(np.unique(X[:, 0])) > (5 if "rounded" in kind else 399)
+
+
 def test_missing_data_is_named(tmp_path):
     result = CliRunner().invoke(watch.command, ["--help"])
     assert "--published" in result.output
