@@ -36,6 +36,7 @@ _TASK_KEYS = (
 _DRIFTS = 100  # drifts kept on the page
 _ALARMS = 50  # alarms of the anomaly detector
 _COLUMNS = 12  # columns with a chart
+_BLAMED = 20  # columns whose share of the unusual rows is shown
 # bounds of what is shown of a row
 _FEATURES = 60
 _LABELS = 6
@@ -234,7 +235,7 @@ def _tasks(engine: StreamEngine) -> Frame:
 def _watch(watcher: Watcher) -> Frame:
     """Return the latest rows column by column with their bands, and the latest alarms."""
     rows = list(watcher.shown)
-    names = list(rows[-1]["x"])[:_COLUMNS] if rows else []
+    names = list(rows[-1]["x"]) if rows else []
     alarms = list(watcher.alarms)[-_ALARMS:]
     return {
         "at": [row["at"] for row in rows],
@@ -242,18 +243,30 @@ def _watch(watcher: Watcher) -> Frame:
         "state": [round(row["scores"][1], 2) for row in rows],
         "alarm": [row["alarm"] for row in rows],
         "blame": [str(row["column"]) for row in rows],
-        "columns": [[name, *_column(rows, name)] for name in names],
+        "columns": [[name, *_column(rows, name)] for name in _charted(watcher, names)],
+        "n_columns": len(names),
         "n_alarms": watcher.n_alarms,
         "alarms": [
             {**alarm, "column": _text(alarm["column"]), "value": _cell(alarm["value"])}
             for alarm in alarms
         ],
-        "unusual": watcher.shares(),
+        "unusual": dict(islice(watcher.shares().items(), _BLAMED)),
         "curve": {
             name: [round(value, 2) for value in values]
             for name, values in watcher.curve_report().items()
         },
     }
+
+
+def _charted(watcher: Watcher, names: Sequence[str]) -> list[str]:
+    """Return the columns with a chart: those of the latest alarms, then the most often unusual."""
+    alarmed = [str(alarm["column"]) for alarm in reversed(watcher.alarms)]
+    known = set(names)
+    ranked = [
+        name for name in dict.fromkeys([*alarmed, *watcher.shares(), *names]) if name in known
+    ]
+    chosen = set(ranked[:_COLUMNS])
+    return [name for name in names if name in chosen]
 
 
 def _column(rows: Sequence[Frame], name: str) -> list[list[float | None]]:

@@ -40,6 +40,22 @@ def test_a_frame_holds_columns_bands_and_alarms():
     assert frames.point(engine)[0] == 500
 
 
+def test_of_many_columns_those_with_alarms_have_charts():
+    X = np.random.default_rng(0).normal(size=(1500, 40))
+    X[1480:, 33] += 30.0
+    engine = StreamEngine(LOCODetector(seed=1), [Sample(dict(enumerate(x)), None) for x in X])
+    engine.run()
+    watch = EngineFrames([]).frame(engine)["watch"]
+    assert watch["n_columns"] == 40
+    charted = [int(column[0]) for column in watch["columns"]]
+    assert len(charted) == 12
+    assert charted == sorted(charted)  # in the order of the columns
+    alarmed = [int(alarm["column"]) for alarm in reversed(watch["alarms"])]
+    assert set(list(dict.fromkeys(alarmed))[:12]) <= set(charted)
+    assert 33 in charted
+    assert len(watch["unusual"]) == 20
+
+
 def test_an_alarm_of_a_missing_value_says_so():
     X = np.random.default_rng(0).normal(size=(900, 2))
     rows = [Sample({"flow": a, "heat": b}, None, i) for i, (a, b) in enumerate(X.tolist())]

@@ -82,14 +82,14 @@ const PANELS = [
     "id": "unusual",
     "title": "How unusual the stream was",
     "help": "The score of the most unusual rows since the start; an alarm is raised where something new begins.",
-    "more": "The thick line is the onset score, which peaks where something begins that was not there before. The thin line is the state score, which stays high while the stream stays in a state that is new. Scores are -log10 of a probability: 2 means that 1 row in 100 is as unusual, 3 means 1 in 1,000. No labels are needed.",
+    "more": "The thick line is the onset score, which peaks where something begins that was not there before. The thin line is the state score, which stays high while the stream stays in a state that is new. Scores are means of -log10 of probabilities: while nothing changes, fewer than 1 row in 100 has an onset score of 2 or more. No labels are needed.",
     "see": "watching.md"
   },
   {
     "id": "columns",
     "title": "Inputs and what was expected",
     "help": "The latest 200 rows of each input, with the band in which 99 % of the values were expected.",
-    "more": "The band is a forecast made from the rows before. A triangle marks an alarm for which this input is the reason. Numbers below the charts are rows, or times where rows have some. The strip below shows for each row how familiar the state of the stream is: it stays dark for as long as a fault lasts, up to 300 rows.",
+    "more": "Of more than 12 inputs, those of the latest alarms have charts, then those that were unusual most often. The band is a forecast made from the rows before. A triangle marks an alarm for which this input is the reason. Numbers below the charts are rows, or times where rows have some. The strip below shows for each row how familiar the state of the stream is: it stays dark for as long as a fault lasts, up to 300 rows.",
     "see": "watching.md"
   },
   {
@@ -103,7 +103,7 @@ const PANELS = [
     "id": "blame",
     "title": "Inputs behind unusual rows",
     "help": "Of all unusual rows so far, the share for which each input is the reason.",
-    "more": "A row counts as unusual if its onset score is above 2: 1 row in 100 is. An input that is named far more often than others is worth a look: its sensor may be noisy.",
+    "more": "A row counts as unusual if its onset score is above 2. While nothing changes, fewer than 1 row in 100 is. An input that is named far more often than others is worth a look: its sensor may be noisy.",
     "see": "watching.md"
   },
   {

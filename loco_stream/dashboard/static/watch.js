@@ -132,6 +132,9 @@ function showUnusual(watch, changes) {
 function showColumns(watch) {
   const names = watch.columns.map(([name]) => name);
   document.getElementById("watch-columns").classList.toggle("many", names.length > FEW);
+  const note = document.getElementById("columns-note");
+  note.hidden = names.length >= watch.n_columns;
+  note.textContent = `${names.length} of ${count(watch.n_columns)} inputs: those of the latest alarms, then those that were unusual most often.`;
   if ([...watchCharts.keys()].join("\n") !== names.join("\n")) {
     for (const [plot] of watchCharts.values()) plot.destroy();
     watchCharts.clear();
