@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from loco_stream.estimators._detector import LOCODetector
     from loco_stream.estimators._detector_core import RowResults
 
-UNUSUAL = 2.0  # onset score from which a row is unusual: 1 in 100 is
+UNUSUAL = 2.0  # onset score from which a row is unusual: fewer than 1 in 100 normal rows are
 
 _log = logging.getLogger("loco_stream.engine.watching")
 

@@ -27,8 +27,8 @@ class DetectorScores(NamedTuple):
     """Scores of rows, each from before the row was learned.
 
     onset
-        (n,) float64: how unusual a row is beside all rows before it, as -log10 of the probability
-        of such a row. It is high where something begins, and falls as the detector learns it.
+        (n,) float64: how unusual a row is beside all rows before it. It is high where something
+        begins, and falls as the detector learns it.
     state
         (n,) float64: the same beside the rows of more than 300 rows ago. It stays high while
         what began goes on.
@@ -53,10 +53,11 @@ class LOCODetector(GetSetParams, AnomalyDetector):
     Every column is compared with all of its past: its value, its ratio to the usual scale, and its
     value together with the residual of a forecast by the spiking network. In a smooth column, its
     change from the value before and the size of the residual are compared too. A row gets two
-    scores, each -log10 of a probability: 2 is expected in 1 % of normal rows, 3 in 0.1 %. The
-    *onset* score is high in the first rows of an event, wears off as the detector learns it, and
-    decides about alarms. The *state* score stays high for up to 300 rows while the stream stays in
-    a region that is new.
+    scores, each the mean of -log10 of the probabilities that these comparisons give. The mean is no
+    calibrated probability: fewer than 1 % of normal rows reach an onset score of 2. The *onset*
+    score is high in the first rows of an event, wears off as the detector learns it, and decides
+    about alarms. The *state* score stays high for up to 300 rows while the stream stays in a region
+    that is new.
 
     A row may hold numbers, texts and missing values, and columns may appear later. The first 100
     values of a column set its scales and score 0. The rarer a text or a missing value is, the
@@ -141,8 +142,7 @@ class LOCODetector(GetSetParams, AnomalyDetector):
     def score_one(self, x: Mapping[Any, Any], t: TimeLike = None) -> float:
         """Return how unusual a row is beside all learned ones; changes nothing.
 
-        It is the onset score, see the class: -log10 of the probability of such a row, from 0; 0.0
-        in the first 100 rows.
+        It is the onset score, see the class: from 0, and 0.0 in the first 100 rows.
 
         Parameters
         ----------

@@ -9,7 +9,7 @@ let chosen = null; // the key of the device that was asked for last
 let fan = null; // the forecast of the device that is shown, with its errors by step ahead
 const ALARM_WORDS = {
   "worst-title": "Highest state score",
-  "worst-note": "The devices whose state is least like what they showed before. Score 2: 1 row in 100 is as unusual; 3: 1 in 1,000.",
+  "worst-note": "The devices whose state is least like what they showed before. While nothing changes, few rows reach a score of 2.",
   "drifted-title": "Latest alarms", "drifted-note": "The devices with the latest alarms.",
 };
 
