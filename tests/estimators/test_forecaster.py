@@ -359,3 +359,10 @@ def test_a_frame_of_features_keeps_the_names_of_its_columns():
         by_value.learn_one(value, row)
     assert_same_state(by_frame, by_value)
     assert by_frame.forecast(4, rows[:4]) == by_value.forecast(4, rows[:4])
+
+
+def test_a_series_that_rises_by_the_same_each_row_goes_on():
+    y = np.arange(300.0)
+    model = LOCOForecaster(heads=2, seed=1)
+    model.learn_array(y)
+    np.testing.assert_allclose(model.forecast(2), [300.0, 301.0], atol=0.01)

@@ -144,6 +144,8 @@ def _compare(heads, j, slot, value):
     if guard.error > 0.0:
         difference = (error - others) / guard.error
         guard.advantage += min(max(difference, -MAX_ADVANTAGE), MAX_ADVANTAGE)
+    elif error != others:  # one of them has made no error at all
+        guard.advantage += math.copysign(MAX_ADVANTAGE, error - others)
     guard.advantage *= GUARD_DECAY
 
 
