@@ -46,7 +46,7 @@ def secret(variable: str, path: str | None = None) -> str | None:
 
 
 def read_private(path: str | Path, what: str = "") -> str:
-    """Return the text of a file that only its owner can read.
+    """Return the text of a file that only its owner can read, or that is a credential of systemd.
 
     Parameters
     ----------
@@ -62,8 +62,16 @@ def read_private(path: str | Path, what: str = "") -> str:
     """
     try:
         with Path(path).open() as file:
-            if os.fstat(file.fileno()).st_mode & 0o077:
+            if os.fstat(file.fileno()).st_mode & _forbidden(path):
                 raise ConfigError(f"{what}{path} can be read by others: chmod 600 {path}")
             return file.read(65_536)
     except (OSError, UnicodeDecodeError) as e:
         raise ConfigError(f"cannot read {what}{path}: {reason_of(e)}") from None
+
+
+def _forbidden(path: str | Path) -> int:
+    """Return the permissions that a private file must not have."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if credentials and Path(path).absolute().parent == Path(credentials):
+        return 0o007  # its access list for the service's user shows as permissions of the group
+    return 0o077

@@ -56,6 +56,12 @@ def test_the_health_check_tells_a_service_that_answers(tmp_path, processes):
     assert not is_healthy(port)
 
 
+def test_the_unit_refuses_system_calls_and_does_not_kill_for_them():
+    unit = (DEPLOY / "loco-stream.service").read_text()
+    assert "SystemCallFilter=~" in unit
+    assert "\nSystemCallErrorNumber=EPERM\n" in unit  # pyarrow calls mbind when it is imported
+
+
 def test_compose_mounts_files_that_exist():
     services = compose()
     assert set(services) == {"engine", "broker", "prometheus", "grafana"}
