@@ -188,7 +188,9 @@ def _plain_row(sample: Sample, known: Container[object]) -> _Plain | None:
     """
     x = sample.x
     has_more = sample.id is not None or sample.extra or sample.tag is not None
-    if has_more or type(x) is not dict or not x or not _is_valid_label(sample.y):
+    if has_more or type(x) is not dict or not x or not isinstance(sample.t, int | float):
+        return None
+    if not _is_valid_label(sample.y):
         return None
     names = tuple(x)
     if names not in known and not _TEXTS.issuperset(map(type, names)):

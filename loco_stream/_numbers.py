@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, date, datetime
+from decimal import Decimal
+from fractions import Fraction
 from numbers import Number
 from typing import Any
 
@@ -98,13 +100,15 @@ def is_number(value: object) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Return numpy scalars as Python values, which JSON and checkpoints can hold.
+    """Return numpy scalars, decimals and fractions as what JSON and checkpoints can hold.
 
     Examples
     --------
-    >>> plain(np.float64(0.5)), plain("ok")
-    (0.5, 'ok')
+    >>> plain(np.float64(0.5)), plain(Decimal("0.5")), plain("ok")
+    (0.5, 0.5, 'ok')
     """
+    if isinstance(value, Decimal | Fraction):
+        return float(value)
     return value.item() if isinstance(value, np.generic) else value
 
 

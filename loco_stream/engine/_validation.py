@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from loco_stream._arrays import Array
 from loco_stream._numbers import LARGEST, is_beyond, masked, plain, shown, to_number
 from loco_stream._persistence.format import encode_plain
-from loco_stream._problems import TARGETS, is_numeric, known_targets
+from loco_stream._problems import TARGETS, is_numeric, known_targets, plain_label, plain_labels
 from loco_stream._text import has_surrogate
 from loco_stream.engine._missing_values import MissingValues
 from loco_stream.engine._row import Label, cut
@@ -27,6 +27,7 @@ _STORABLE = _NO_FAULT | {int, float}
 _VALUE = "value out of range"
 _LABEL = "label out of range"
 _NUMBER = "source or row number"
+_NAME = "value that cannot be stored"
 _ERROR = "error while it was validated"
 _UNICODE = "must be a text of valid Unicode"
 _RANGE = f"must be a number from {-LARGEST:g} to {LARGEST:g}"
@@ -39,7 +40,8 @@ class ValidEvents:
 
     `refused` holds the refused rows, labels and events with their reasons, and `n_fill_values` is
     the number of values and labels that were replaced by a missing one, also in refused rows.
-    `is_stored`: classes that no file can hold are refused.
+    `is_stored`: labels and values of other types become what a file can hold, and what cannot is
+    refused.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -74,8 +76,11 @@ def validate_events(
     A feature value beyond `loco_stream._numbers.LARGEST` refuses a row by name, and is masked in an
     array. A label is refused if it is no number in regression, or cannot be a class in
     classification, or with `is_stored` if no checkpoint can hold the class. A row is also refused
-    if its number does not fit into 64 bits, if a text in it is not valid Unicode, or if its
-    validation raises.
+    if its number does not fit into 64 bits, if a text in it is not valid Unicode, with `is_stored`
+    if no checkpoint can hold a name or the sequence id, or if its validation raises.
+
+    With `is_stored`, other values are replaced by what a model takes them for: a decimal by a
+    float, and a date by a missing value.
 
     Before that, the numbers of `missing` are replaced in the features, and in labels that are
     numbers, or with `is_open` may be: the problem is not known yet. A class label is left as it is.
@@ -122,6 +127,8 @@ def n_entries(event: Event) -> int:
 def _validate(event: Event, problem: str, valid: ValidEvents) -> None:
     if (reason := _number_fault(event)) is not None:
         valid.refuse(event, n_entries(event), _NUMBER, reason)
+    elif valid.is_stored and (reason := _key_fault(event)) is not None:
+        valid.refuse(event, n_entries(event), _NAME, reason)
     elif isinstance(event, Sample):
         _validate_sample(event, problem, valid)
     elif isinstance(event, Block):
@@ -242,15 +249,57 @@ def _class_fault(label: Label, y: Label, is_stored: bool) -> str | None:
         hash(label)
     except TypeError:
         return f"`y` must be a hashable class label, got {type(y).__name__}"
-    if is_stored and type(label) not in _STORABLE:
-        try:
-            encode_plain(label)
-        except CheckpointError:
-            return (
-                "`y` must be a text, a number, true, false, bytes or a tuple of these where "
-                f"checkpoints are written, got {shown(y)} of type {type(y).__name__}"
-            )
+    return _storage_fault("`y`", label) if is_stored else None
+
+
+def _storage_fault(what: str, value: object) -> str | None:
+    """Return what is wrong with a value of a type that no checkpoint can hold."""
+    if type(value) in _STORABLE:
+        return None
+    try:
+        encode_plain(value)
+    except CheckpointError:
+        return (
+            f"{what} must be a text, a number, true, false, bytes or a tuple of these where "
+            f"checkpoints are written, got {shown(value)} of type {type(value).__name__}"
+        )
     return None
+
+
+def _key_fault(event: Event) -> str | None:
+    """Return what is wrong with a name, a sequence id or an extra that no checkpoint can hold."""
+    names: Iterable[object] = ()
+    sequence: Iterable[object] = ()
+    extra: Iterable[object] = ()
+    if isinstance(event, Sample):
+        names = event.x
+        sequence = (event.sequence,)
+        extra = (event.extra or {}).values()
+    elif isinstance(event, Block):
+        names = event.features
+        sequence = event.sequence or ()
+    kept = {"the name of a feature": names, "`sequence`": sequence, "a value of `extra`": extra}
+    for what, values in kept.items():
+        if not _STORABLE.issuperset(map(type, values)):
+            faults = (_storage_fault(what, value) for value in values)
+            if (fault := next(filter(None, faults), None)) is not None:
+                return fault
+    return None
+
+
+def _stored(event: Sample) -> Sample:
+    """Return a row whose values, label and id a checkpoint can hold."""
+    if not _STORABLE.issuperset(map(type, event.x.values())):
+        event = replace(event, x={name: _stored_value(value) for name, value in event.x.items()})
+    if type(event.y) in _STORABLE and type(event.id) in _STORABLE:
+        return event
+    return replace(event, y=plain_label(event.y), id=plain(event.id))
+
+
+def _stored_value(value: object) -> object:
+    """Return a value as a model takes it; NaN if it is neither a number nor a text."""
+    value = plain(value)
+    return value if type(value) in _STORABLE or isinstance(value, str) else to_number(value)
 
 
 def row_fault(x: object) -> str | None:
@@ -280,7 +329,7 @@ def _validate_sample(event: Sample, problem: str, valid: ValidEvents) -> None:
     elif (reason := label_fault(event.y, problem, is_stored=valid.is_stored)) is not None:
         valid.refuse(event, 1, _LABEL, reason)
     else:
-        valid.events.append(event)
+        valid.events.append(_stored(event) if valid.is_stored else event)
 
 
 def _validate_block(event: Block, problem: str, valid: ValidEvents) -> None:
@@ -289,6 +338,8 @@ def _validate_block(event: Block, problem: str, valid: ValidEvents) -> None:
     X = _table(event.X)
     event = event if X is event.X else replace(event, X=X)
     faults = _label_faults(() if event.y is None else event.y, problem, valid)
+    if valid.is_stored:
+        event = _stored_block(event)
     if not faults:
         valid.events.append(event)
         return
@@ -299,6 +350,19 @@ def _validate_block(event: Block, problem: str, valid: ValidEvents) -> None:
         if end > begin:
             valid.events.append(cut(event, begin, end))
         begin = end + 1
+
+
+def _stored_block(block: Block) -> Block:
+    """Return rows whose values and labels a checkpoint can hold."""
+    if block.X.dtype.hasobject:
+        cells = block.X.ravel().tolist()
+        if not _STORABLE.issuperset(map(type, cells)):
+            X = np.empty(len(cells), object)
+            X[:] = [_stored_value(cell) for cell in cells]
+            block = replace(block, X=X.reshape(block.X.shape))
+    if block.y is None or _STORABLE.issuperset(map(type, block.y)):
+        return block
+    return replace(block, y=plain_labels(block.y))
 
 
 def _label_faults(labels: Sequence[Label], problem: str, valid: ValidEvents) -> dict[int, str]:
@@ -336,6 +400,8 @@ def _table(X: ArrayLike) -> Table:
 
 def _validate_labels(event: Labels, problem: str, valid: ValidEvents) -> None:
     faults = _label_faults(event.y, problem, valid)
+    if valid.is_stored and not _STORABLE.issuperset(map(type, event.y)):
+        event = replace(event, y=plain_labels(event.y))
     if not faults:
         valid.events.append(event)
         return
