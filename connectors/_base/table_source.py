@@ -237,7 +237,8 @@ class TableSource(RowSource):
         self._check_columns(names)
         self._set_targets(self._roles.targets(names))
         features = self._feature_columns(names)
-        check_width(self._where, len(features))
+        if fixed:
+            check_width(self._where, len(features))
         self._has_columns = True
         self.schema = Schema(None, features if fixed else None)
         self._set_kind(labels)

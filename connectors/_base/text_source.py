@@ -19,7 +19,7 @@ from loco_stream.connectors._base.file_follower import FileCursor, start_of
 from loco_stream.connectors._base.lines import FileLines, Lines
 from loco_stream.connectors._base.numbered_source import event_of
 from loco_stream.connectors._base.options import Seconds
-from loco_stream.connectors._base.table_source import MAX_FEATURES, PEEK, TableSource, check_width
+from loco_stream.connectors._base.table_source import MAX_FEATURES, PEEK, TableSource
 from loco_stream.connectors._base.tail_reader import Arrival, Record, TailReader, open_tail
 from loco_stream.errors import SourceError
 from loco_stream.stream import Event, Position
@@ -70,7 +70,6 @@ class TextSource(TableSource):
         self._lines: FileLines | None = None  # of the recording that is being read
         self._expected: Mapping[str, int] | None = None  # fingerprint that it should have
         self._skipped: Mapping[str, int] = {}  # by the tail reader, up to the last row
-        self._names: set[str] = set()  # of all records, unless every row has the same columns
         self._header_line = ""  # that the last row of a live stream is below
         self._without_target = ""  # why no label may come, if the first rows have no such column
         self._tail = open_tail(self.path, encoding, follow=follow, idle=idle, pace=self._pace)
@@ -175,13 +174,13 @@ class TextSource(TableSource):
             return super().progress
         return self._lines.progress
 
-    def _check_width(self, record: Record) -> None:
-        """Check the number of features that all records so far have; with `use` it is settled."""
-        if self._only:
-            return
-        self._names.update(record)
-        if len(self._names) > MAX_FEATURES:
-            check_width(str(self.path), len(self._names - self._no_features))
+    def _fits(self, record: Record, where: str, bad: BadRows) -> bool:
+        """Return whether a record has as many features as it may; with `use` it is settled."""
+        if self._only or len(record) <= MAX_FEATURES:
+            return True
+        reason = f"{where} must have at most {MAX_FEATURES} features, got {len(record)}"
+        bad.add("more features than allowed", reason)
+        return False
 
     def _note(self, note: str) -> None:
         _log.warning("%s", note)

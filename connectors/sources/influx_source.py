@@ -75,8 +75,8 @@ class InfluxSource(TextSource):
                 continue
             stamp = point["time"]
             time = None if stamp is None else stamp * _NANOSECONDS
-            self._check_width(point["values"])
-            yield number, {**point["values"], _TIME: time}
+            if self._fits(point["values"], f"line {number} of {self.path}", bad):
+                yield number, {**point["values"], _TIME: time}
 
 
 CONNECTORS = (

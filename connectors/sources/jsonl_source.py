@@ -100,7 +100,6 @@ class JSONLSource(TextSource):
             number += 1
             lines.use(line)
             if line.strip() and (record := self._decode(line, number, bad)) is not None:
-                self._check_width(record)
                 yield number, record
 
     def _decode(self, line: str, number: int, bad: BadRows) -> dict[str, Any] | None:
@@ -110,11 +109,9 @@ class JSONLSource(TextSource):
                 record = msgspec.json.decode(line)
                 if isinstance(record, dict):
                     self._has_messages = isinstance(record.get("x"), dict)
-            if not self._has_messages:
-                return _FLAT.decode(line)
-            values, has_id = _message(line)
+            values, has_id = _message(line) if self._has_messages else (_FLAT.decode(line), False)
             self._has_ids = self._has_ids or has_id
-            return values
+            return values if self._fits(values, where, bad) else None
         except msgspec.ValidationError as e:
             kind = "nested value" if "$" in str(e) else "no object"  # the text names a path
             reason = fault(e, values_in(line), "the line")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loco_stream._cli._logging import LOGGER
-from loco_stream._cli._option_group import flag, option_group, typed
+from loco_stream._cli._option_group import RepeatedOption, flag, option_group, typed
 from loco_stream._ranges import IntRange
 from loco_stream.errors import ConfigError
 
@@ -85,7 +85,7 @@ dashboard_options = option_group(
     *_OPTIONS,
     click.option(
         "--compare",
-        multiple=True,
+        cls=RepeatedOption,
         metavar="URL",
         help="Show the run of another page beside this one, for example http://127.0.0.1:8766/; "
         "the token of --token is sent to it. Repeatable.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from loco_stream._cli._logging import LOGGER, log_failure
-from loco_stream._cli._option_group import checked_by, option_group
+from loco_stream._cli._option_group import RepeatedOption, checked_by, option_group
 from loco_stream._cli._parameters import literal
 from loco_stream._problems import is_numeric
 from loco_stream.errors import ConfigError
@@ -151,7 +151,7 @@ _options = (
     click.option(
         "--threshold",
         "thresholds",
-        multiple=True,
+        cls=RepeatedOption,
         metavar="LABEL=P",
         callback=checked_by(lambda texts: DecisionOptions(texts, ()).check()),
         help="Predict LABEL where its probability is at least P. Where no threshold is reached, "
@@ -160,7 +160,7 @@ _options = (
     click.option(
         "--cost",
         "costs",
-        multiple=True,
+        cls=RepeatedOption,
         metavar="TRUE,PREDICTED=COST",
         callback=checked_by(lambda texts: DecisionOptions((), texts).check()),
         help="Predict the label of the least expected cost; other mistakes cost 1. Repeatable.",

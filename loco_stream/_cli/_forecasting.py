@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loco_stream._cli._decision import DecisionOptions
-from loco_stream._cli._option_group import given, option_group
+from loco_stream._cli._option_group import RepeatedOption, given, option_group
 from loco_stream._cli._options import LearningOptions, ScoreOptions
 from loco_stream._cli._parameters import parse_settings
 from loco_stream._ranges import IntRange
@@ -96,7 +96,7 @@ forecast_options = option_group(
         "--season",
         "seasons",
         type=IntRange(2, 100_000),
-        multiple=True,
+        cls=RepeatedOption,
         metavar="ROWS",
         help="With --forecast: a period of the series, such as 24 for the day in hourly rows. "
         "Repeatable.",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import click
 
-from loco_stream._cli._option_group import PATH, flag, option_group, typed
+from loco_stream._cli._option_group import PATH, RepeatedOption, flag, option_group, typed
 from loco_stream.errors import ConfigError
 
 LOOPBACK = ("127.0.0.1", "localhost")
@@ -67,7 +67,7 @@ network_options = option_group(
     ),
     click.option(
         "--allow-host",
-        multiple=True,
+        cls=RepeatedOption,
         metavar="NAME",
         help="Additional Host header that the page, the metrics and the HTTP API accept. "
         "Repeatable.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from functools import wraps
@@ -35,6 +36,29 @@ class _Path(click.types.StringParamType):
 
 
 PATH = _Path()
+
+
+class RepeatedOption(click.Option):
+    """An option that may be given several times; in an environment variable, between spaces.
+
+    There, a value with spaces stands in quotes, as in a shell. A backslash is a character.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "multiple": True})
+
+    def value_from_envvar(self, ctx: click.Context) -> Any:
+        text = self.resolve_envvar_value(ctx)
+        if text is None:
+            return None
+        words = shlex.shlex(text, posix=True)
+        words.whitespace_split = True
+        words.commenters = ""
+        words.escape = ""
+        try:
+            return list(words)
+        except ValueError:
+            raise ConfigError(f"`{self.envvar}` must have a second quote, got {text!r}") from None
 
 
 def option_group(name: str, build: type[DataclassInstance], *options: Decorator) -> Decorator:

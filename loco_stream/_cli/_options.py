@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from loco_stream._cli._option_group import PATH, Decorator, checked_by, option_group, seed_option
+from loco_stream._cli._option_group import (
+    PATH,
+    Decorator,
+    RepeatedOption,
+    checked_by,
+    option_group,
+    seed_option,
+)
 from loco_stream._cli._parameters import (
     build_model,
     check_settings,
@@ -151,8 +158,14 @@ class SourceOptions:
         )
 
     def bounds_for(self, source: Source) -> NameBounds | None:
-        """Return the bounds on names for a source; None for a recording without --limit."""
-        return self.name_bounds() if source.is_live or self.limits else None
+        """Return the bounds on names for a source; None for fixed columns without --limit.
+
+        Each row of JSON may bring further names.
+        """
+        has_fixed_names = source.schema is not None and source.schema.features is not None
+        if has_fixed_names and not source.is_live and not self.limits:
+            return None
+        return self.name_bounds()
 
     def _bounds(self) -> dict[str, str]:
         bounds = {}
@@ -280,7 +293,7 @@ def model_options(holdout: int | None) -> Decorator:
         click.option(
             "--set",
             "settings",
-            multiple=True,
+            cls=RepeatedOption,
             metavar="NAME=VALUE",
             shell_complete=complete_setting,
             callback=check_settings,
@@ -384,7 +397,7 @@ def source_options(on_bad: str | None) -> Decorator:
         click.option(
             "--limit",
             "limits",
-            multiple=True,
+            cls=RepeatedOption,
             metavar="NAME=VALUE",
             callback=checked_by(lambda pairs: SourceOptions(None, pairs, None).name_bounds()),
             help="Limit on what peers may send, for example --limit sources=64. Those on features "
@@ -402,7 +415,7 @@ def source_options(on_bad: str | None) -> Decorator:
             "--missing",
             "missing_values",
             type=FiniteNumber(),
-            multiple=True,
+            cls=RepeatedOption,
             metavar="VALUE",
             help="Number that stands for a missing value, for example --missing -9999. Classes and "
             "texts keep it. Repeatable.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loco_stream._cli._logging import LOGGER, CommandError
-from loco_stream._cli._option_group import checked_by, option_group
+from loco_stream._cli._option_group import RepeatedOption, checked_by, option_group
 from loco_stream._text import listed
 from loco_stream.errors import ConfigError
 
@@ -67,7 +67,7 @@ sink_options = option_group(
     click.option(
         "--sink",
         "sinks",
-        multiple=True,
+        cls=RepeatedOption,
         metavar="URL",
         help="Send records to a receiver, for example jsonl:PATH or https://HOST/HOOK?only=drift; "
         "@FILE reads URLs from a file. `loco-stream run --help` lists all kinds. Repeatable.",

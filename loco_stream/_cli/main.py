@@ -58,12 +58,38 @@ class _Main(LazyGroup):
             return super().invoke(ctx)
         except LocoStreamError as error:
             raise _Refusal(advised(error)) from error
+        except click.NoSuchOption as error:
+            owners = self._commands_with(ctx, error.option_name)
+            if not owners:
+                raise
+            own = ctx.command_path if error.ctx is None else error.ctx.command_path
+            raise _Refusal(f"`{own}` has no option {error.option_name}: {owners}") from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception:
             if report_failure():
                 raise click.exceptions.Exit(1) from None
             raise
+
+    def _commands_with(self, ctx: click.Context, option: str) -> str:
+        """Return which other commands have an option, as the end of a sentence; "" if none has."""
+        owners = [
+            f"`{ctx.command_path} {name}`"
+            for name in self.list_commands(ctx)
+            if option in _options(ctx, self.get_command(ctx, name))
+        ]
+        return f"it is an option of {' and '.join(owners)}" if owners else ""
+
+
+def _options(ctx: click.Context, command: click.Command | None) -> set[str]:
+    """Return the options of a command and of those below it."""
+    if isinstance(command, click.Group):
+        below = (command.get_command(ctx, name) for name in command.list_commands(ctx))
+        return set().union(*(_options(ctx, each) for each in below))
+    if command is None:
+        return set()
+    shown = (each for each in command.params if not getattr(each, "hidden", False))
+    return {name for each in shown for name in each.opts}
 
 
 @click.group(

@@ -545,3 +545,21 @@ def test_a_nir_file_is_printed_checked_and_run(loco, tmp_path):
     assert (tmp_path / "run").exists()
     full = loco("nir", str(tmp_path / "net.nir"), "--save", "/dev/full")
     assert "cannot write the run /dev/full: No space left" in refused(full)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "owners"),
+    [
+        (["fleet", "--max-pending", "5"], "`loco-stream run` and `loco-stream serve`"),
+        (["run", "rows.csv", "--key", "a"], "`loco-stream fleet`"),
+    ],
+)
+def test_an_option_of_another_command_names_that_command(arguments, owners):
+    done = CliRunner().invoke(main, arguments, prog_name="loco-stream")
+    assert done.exit_code == 2
+    assert done.stderr.rstrip().endswith(f": it is an option of {owners}")
+
+
+def test_an_option_of_no_command_is_answered_as_before():
+    done = CliRunner().invoke(main, ["run", "rows.csv", "--no-such"])
+    assert "No such option '--no-such'" in done.stderr

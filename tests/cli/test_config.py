@@ -60,6 +60,25 @@ def test_the_command_line_precedes_the_environment_and_that_the_file(file):
     assert seed("--seed", "3", LOCO_STREAM_SEED="2") == 3
 
 
+@pytest.mark.parametrize(
+    ("text", "sinks"),
+    [
+        ("jsonl:a.jsonl  jsonl:b.jsonl", ["jsonl:a.jsonl", "jsonl:b.jsonl"]),
+        ("'jsonl:a b.jsonl' jsonl:C:\\c.jsonl", ["jsonl:a b.jsonl", "jsonl:C:\\c.jsonl"]),
+        ('"exec:echo it\'s"', ["exec:echo it's"]),
+    ],
+)
+def test_values_of_a_list_in_the_environment_may_be_quoted(text, sinks):
+    shown = loco(*SERVE, "--print-config", LOCO_STREAM_SINK=text)
+    assert tomllib.loads(shown.stdout)["sink"] == sinks
+
+
+def test_an_open_quote_in_the_environment_is_refused():
+    shown = loco(*SERVE, "--print-config", LOCO_STREAM_SINK="'jsonl:a b.jsonl")
+    assert shown.exit_code == 2
+    assert "`LOCO_STREAM_SINK` must have a second quote" in shown.stderr
+
+
 def test_the_environment_alone_configures_a_service():
     env = {"LOCO_STREAM_HTTP": "8080", "LOCO_STREAM_CHECKPOINT": "s", "LOCO_STREAM_SINK": "jsonl:a"}
     shown = loco("serve", "--print-config", **env)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import resource
 import subprocess
 import sys
@@ -116,10 +117,17 @@ def test_too_many_columns_are_refused(tmp_path):
     np.save(tmp_path / "wide.npy", np.zeros((2, 5000)))
     with pytest.raises(SourceError, match="at most 4096 features, got 5000"):
         NPYSource(tmp_path / "wide.npy")
+
+
+def test_a_line_of_too_many_features_is_left_out_alone(tmp_path):
     lines = tmp_path / "wide.jsonl"
-    lines.write_text("".join(f'{{"n{i}": 1, "y": 0}}\n' for i in range(5000)))
-    with pytest.raises(SourceError, match="at most 4096 features, got 4097"):
+    wide = json.dumps({**{f"n{i}": 1 for i in range(4096)}, "y": 0})
+    lines.write_text(f'{{"a": 1, "y": 0}}\n{wide}\n{{"a": 2, "y": 0}}\n')
+    with pytest.raises(SourceError, match=r"line 2 of .* at most 4096 features, got 4097"):
         list(JSONLSource(lines, "y"))
+    source = JSONLSource(lines, "y", on_bad="skip")
+    assert [row.x["a"] for row in source] == [1, 2]
+    assert source.skipped == {"more features than allowed": 1}
 
 
 @pytest.mark.timeout(60)  # names that are counted one by one take minutes
