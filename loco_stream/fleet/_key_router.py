@@ -24,6 +24,7 @@ from loco_stream.errors import InputError, SourceError
 from loco_stream.fleet._rows import (
     LABELS,
     LEARN,
+    MAX_WAITING,
     OBSERVE,
     Key,
     KeyRows,
@@ -102,7 +103,7 @@ class KeyRouter:
     def __init__(
         self,
         feature: str,
-        capacity: int = 50_000,
+        capacity: int = MAX_WAITING,
         *,
         max_age: float = 3600.0,
         labelled: bool = True,

@@ -40,6 +40,7 @@ from loco_stream.fleet._rows import (
     DECIDE,
     LABELS,
     LEARN,
+    MAX_WAITING,
     OBSERVE,
     Key,
     KeyRows,
@@ -55,8 +56,6 @@ from loco_stream.stream import Block
 
 _KIND = "checkpoint"  # `load` reads the model out of it
 _ROWS = "rows"
-# Rows of a key that wait for labels; whoever sorts rows by key lets far fewer wait in all.
-_MAX_PENDING = 10_000
 # Rows up to which a model is stored as its rows: they take a hundredth of the space, and less time
 # to learn again than the model to load.
 _YOUNG = 32
@@ -275,7 +274,7 @@ class KeyedModel:
 
     def _make_trainer(self, model: Any, watch: State | None) -> Trainer:
         adapter = self._adapter(model)
-        pending = PendingRows(_MAX_PENDING, math.inf)
+        pending = PendingRows(MAX_WAITING, math.inf)
         if watch is None:
             return Trainer(adapter, pending, in_detail=False)
         problem = task_of(model)

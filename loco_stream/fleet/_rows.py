@@ -44,6 +44,9 @@ Outputs: TypeAlias = Sequence[Label]  # predictions, one per row
 Values: TypeAlias = tuple[Matrix, Outputs] | None
 Numbers: TypeAlias = range | Int64
 
+MAX_WAITING = 50_000
+"""Rows that may wait for labels, of all keys together: of one, no fewer."""
+
 LEARN = "learn"
 OBSERVE = "observe"
 LABELS = "labels"

@@ -225,7 +225,12 @@ class FleetRunner:
             "drifted_lately": self.changed(),
             **({"alarmed_lately": self.alarmed()} if self._is_watching else {}),
             **(jsonable(step_scores(self._steps)) if self._is_series else {}),
-            "notes": [*self.fleet.notes, *self._listeners.notes, *self._unused(counts)],
+            "notes": [
+                *self._reader.source.notes,
+                *self.fleet.notes,
+                *self._listeners.notes,
+                *self._unused(counts),
+            ],
         }
 
     def search(self, text: str) -> list[str]:

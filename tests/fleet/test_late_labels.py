@@ -279,6 +279,19 @@ def test_rows_without_a_label_expire(tmp_path):
         assert fleet.report(1)["n_samples"] == 1
 
 
+def test_no_row_of_a_single_key_is_lost_while_it_may_wait(tmp_path):
+    n = 10_100
+    X = np.column_stack([np.ones(n), np.arange(n) % 2]).astype(np.float32)
+    router = KeyRouter("device")
+    model = LOCOClassifier(hidden_sizes=(1,), seed=1)
+    with Fleet(model, tmp_path) as fleet:
+        fleet.process(router.route([Block(X, None, ("device", "a"), source="s")]))
+        assert (len(router), router.n_expired) == (n, 0)
+        labels = ["ok"] * 200
+        fleet.process(router.route([Labels(range(200), labels, source="s")]))
+        assert fleet.report(1)["n_samples"] == 200
+
+
 def slowly(events):
     for event in events:
         time.sleep(0.004)
