@@ -11,11 +11,18 @@ from time import monotonic
 from typing import Any
 
 from loco_stream._joins import join_blocks, n_rows
+from loco_stream._text import did_you_mean
 from loco_stream.connectors._base.checks import check_positive, check_task
 from loco_stream.connectors._base.fields import FieldRoles, check_target, quoted
 from loco_stream.connectors._base.options import Seconds, explains_options
 from loco_stream.connectors.ls1._limits import Limits
-from loco_stream.connectors.ls1._messages import Features, NamedLabel, NamedMessage, read_message
+from loco_stream.connectors.ls1._messages import (
+    Features,
+    NamedLabel,
+    NamedMessage,
+    NamedRow,
+    read_message,
+)
 from loco_stream.connectors.ls1._receiver import Receiver
 from loco_stream.connectors.ls1._remote_source import RemoteSources
 from loco_stream.connectors.ls1._wire import HEADER, MAGIC
@@ -26,6 +33,7 @@ _log = logging.getLogger(__name__)
 
 TICK = 0.1  # seconds after which a wait yields an empty list
 BATCH = 1024  # messages taken together
+_ID_ROWS = 20
 CONNECT_SECONDS = 10.0  # that the first connection may take
 
 
@@ -95,6 +103,7 @@ class BrokerSource(Source):
         self._idle = math.inf if idle is None else idle
         self._rows_left = math.inf if max is None else max
         self._endless = endless
+        self._n_without_id: float = 0 if id else math.inf  # rows, before the first with an id
 
     @property
     def stats(self) -> dict[str, int]:
@@ -180,9 +189,28 @@ class BrokerSource(Source):
                 row = read_message(body, features, self._limits, fields)
             except SourceError as error:  # several topics may have the same kind of message
                 raise SourceError(f"{source!r}: {error}") from None
+            if isinstance(row, NamedRow):
+                self._check_id(row)
             return completed(row, label, t, entry)
 
         return self._receiver.take_row(name, read, repeated=repeated)
+
+    def _check_id(self, row: NamedRow) -> None:
+        """Note that the first rows have no field of the id: its name is probably misspelled."""
+        if row.id is not None:
+            self._n_without_id = math.inf
+        self._n_without_id += 1
+        if self._n_without_id == _ID_ROWS:
+            name = self._fields.id or ""
+            self._note(
+                f"{self.name}: none of the first {_ID_ROWS} rows had the field {name!r} of the id"
+                f"{did_you_mean(name, row.x)}"
+            )
+
+    def _note(self, sentence: str) -> None:
+        """Log a sentence, which the report repeats."""
+        _log.warning("%s", sentence)
+        self.notes = (*self.notes, sentence)
 
     def _note_lost(self, reason: object) -> None:
         """Log why no rows can come, once per reason; the source connects again by itself."""

@@ -197,12 +197,10 @@ class MQTTSource(BrokerSource):
     def _note_a_new_session(self) -> None:
         """Note that the broker kept no messages, as after a restart without persistence."""
         if self._is_new_session:
-            note = (
+            self._note(
                 f"{self.name}: the broker had no session of this engine: messages sent while it "
                 "was not connected are lost"
             )
-            _log.warning("%s", note)
-            self.notes = (note,)
 
     def seek(self, position: Position) -> None:
         """Go to a position: rows up to it are duplicates."""

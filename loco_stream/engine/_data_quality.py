@@ -24,6 +24,7 @@ Counts: TypeAlias = dict[Hashable, int]
 _MAX_NAMES = 4096  # features counted by name: as many as a model may have
 # Names that no model knows come from outside: their sender must not fill the memory.
 _MAX_UNKNOWN = 64
+_LOST_ROWS = 100  # with a feature, and then without it
 _SHOWN = 5  # columns with a sentence of their own
 
 
@@ -53,6 +54,8 @@ class DataQuality:
         self._masked: Counts = {}
         self._names: Features = ()  # of the last rows, which are not in `_rows` yet
         self._n_named = 0  # the number of these rows
+        self._n_rows = 0  # all rows before these
+        self._last: Counts = {}  # number of the last row that named a feature
         # by the engine, and by the source in earlier processes
         self._skipped: Counter[str] = Counter()
         self._n_malformed = 0  # messages in earlier processes
@@ -120,6 +123,9 @@ class DataQuality:
         """Count the last rows by feature; rows with the same names follow one another."""
         if self._n_named:
             _count_bounded(self._rows, self._names, self._n_named, _MAX_NAMES)
+            self._n_rows += self._n_named
+            known = filter(self._rows.__contains__, self._names)
+            self._last.update(dict.fromkeys(known, self._n_rows))
         self._n_named = 0
 
     def _mask(self, name: Hashable, n: int) -> None:
@@ -172,6 +178,7 @@ class DataQuality:
             messages = counted(n_malformed, "message")
             yield f"{messages} not understood; the last error: {self.last_error('malformed')}"
         yield from self._column_sentences()
+        yield from self._lost_sentences()
         if self._requests.unknown:
             yield f"rows to predict had unknown features: {_listed(self._requests.unknown)}"
         if self._requests.missing:
@@ -197,6 +204,22 @@ class DataQuality:
         if len(worst) > _SHOWN:
             yield f"{len(worst) - _SHOWN} more columns had no {what} in some rows"
 
+    def _lost_sentences(self) -> Iterator[str]:
+        """Yield a sentence per feature that came with every row, and then with none."""
+        lost = [
+            name
+            for name, n in self._rows.items()
+            if self._last.get(name) == n and n >= _LOST_ROWS and self._n_rows - n >= _LOST_ROWS
+        ]
+        for name in lost[:_SHOWN]:
+            n = self._rows[name]
+            yield (
+                f"column {name!r} came with each of the first {n:,} rows, and with none of the "
+                f"{self._n_rows - n:,} rows since"
+            )
+        if len(lost) > _SHOWN:
+            yield f"{len(lost) - _SHOWN} more columns do not come any more"
+
     def export_state(self) -> Config:
         """Return everything as plain values, with what the source has counted so far."""
         self._flush_names()
@@ -215,6 +238,9 @@ class DataQuality:
         self._names = ()
         self._n_named = 0
         self._rows = dict(state["rows"])
+        self._n_rows = max(self._rows.values(), default=0)
+        # one that did not come with every row is not watched
+        self._last = {name: n for name, n in self._rows.items() if n == self._n_rows}
         self._masked = dict(state["masked"])
         self._requests.unknown = dict(state["unknown"])
         self._requests.missing = dict(state["missing"])

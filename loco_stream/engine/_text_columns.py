@@ -92,6 +92,7 @@ class TextColumns:
         self._n_numbers: dict[Hashable, int] = {}  # up to 3, before the first text
         self._settled: tuple[Hashable, ...] = ()  # names of a block that begin with numbers
         self._odd: dict[Hashable, _OddCells] = {}
+        self._as_texts: dict[Hashable, str] = {}  # an example per column of numbers as texts
 
     def select(self, x: Mapping[Any, Any], row: int = 0) -> Mapping[Any, Any]:
         """Return a row without the columns that are left out; `row` is its number."""
@@ -237,7 +238,11 @@ class TextColumns:
         texts.add(text[:_MAX_LENGTH])
         self._seen[name] = n, texts
         if n >= _ROWS:
-            self._judge(name, _why_useless(texts, n, text))
+            why = _why_useless(texts, n, text)
+            self._judge(name, why)
+            if why is None and all(map(_spells_number, texts)):
+                self._as_texts[name] = text[:_MAX_LENGTH]
+                _log.warning("%s", _as_texts_sentence(name, self._as_texts[name]))
 
     def _judge(self, name: Hashable, why: str | None) -> None:
         self._seen.pop(name, None)
@@ -253,6 +258,7 @@ class TextColumns:
         """Return a sentence per column that is left out, and per column with odd cells."""
         odd = sorted(self._odd.items(), key=lambda item: -item[1].n)
         found = [self._sentence(name) for name in self._left_out]
+        found += [_as_texts_sentence(*item) for item in self._as_texts.items()]
         found += [_odd_sentence(name, cells) for name, cells in odd[:_SHOWN] if cells.n]
         if len(odd) > _SHOWN:
             found.append(f"{len(odd) - _SHOWN} more columns had a text in place of a number")
@@ -260,7 +266,12 @@ class TextColumns:
 
     def export_state(self) -> Config:
         """Return everything as plain values."""
-        judged = [[name, _ROWS, []] for name in self._judged if name not in self._left_out]
+        examples = {name: [text] for name, text in self._as_texts.items()}
+        judged = [
+            [name, _ROWS, examples.get(name, [])]
+            for name in self._judged
+            if name not in self._left_out
+        ]
         counts = [[name, n, sorted(texts)] for name, (n, texts) in self._seen.items()]
         return {
             "counts": [*sorted(judged, key=str), *counts],
@@ -277,6 +288,9 @@ class TextColumns:
         self._left_out = dict(state["left_out"])
         judged = {name for name, n, _ in state["counts"] if n >= _ROWS}
         self._judged = judged | set(self._left_out)
+        self._as_texts = {
+            name: texts[0] for name, n, texts in state["counts"] if n >= _ROWS and texts
+        }
         self._seen = {
             name: (n, set(texts)) for name, n, texts in state["counts"] if name not in judged
         }
@@ -291,6 +305,13 @@ def _odd_sentence(name: Hashable, odd: _OddCells) -> str:
     return (
         f"column {name!r} had a text in place of a number in {counted(odd.n, 'row')}; "
         f"the last is row {odd.row:,}: {odd.text!r}"
+    )
+
+
+def _as_texts_sentence(name: Hashable, text: str) -> str:
+    return (
+        f"column {name!r} holds numbers written as texts, as {text!r}: "
+        "each is a category of its own, and no number"
     )
 
 

@@ -130,6 +130,15 @@ class LOCOForecaster(GetSetParams, Forecaster):
         state = self._core.state
         return 0 if state is None else int(state.counts.n_masked)
 
+    @property
+    def backward_times(self) -> int:
+        """Number of values whose time lay before that of the previous one, with a memory.
+
+        Each was treated as one gap later than the previous value.
+        """
+        state = self._core.state
+        return 0 if state is None else int(state.context.clock.n_backward)
+
     # Learning
 
     def learn_one(

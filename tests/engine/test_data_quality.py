@@ -151,3 +151,21 @@ def test_fill_values_are_missing_and_reported():
     report = StreamEngine(LOCOClassifier(hidden_sizes=(4,), seed=0), rows).run()
     (sentence,) = [text for text in report["unused"] if "fill values" in text]
     assert sentence.startswith("column 'a' had 3 fill values")
+
+
+def test_a_feature_that_came_always_and_comes_no_longer_is_named():
+    quality = DataQuality(PairSource([]), takes_text=True)
+    for i in range(500):
+        x = {"a": 1.0, "b": 1.0, "c": 1.0, "d": 1.0}
+        gone = {"b": i >= 300, "c": i % 2 == 0 or i >= 300, "d": i >= 450}  # d: not for long
+        quality.count_row({name: 1.0 for name in x if not gone.get(name)})
+    lost = "column 'b' came with each of the first 300 rows, and with none of the {n} rows since"
+    assert quality.report()["unused"] == [lost.format(n=200)]
+    again = DataQuality(PairSource([]), takes_text=True)
+    again.restore_state(quality.export_state())
+    for _ in range(150):
+        again.count_row({"c": 1.0, "d": 1.0})
+    sentence = (
+        "column 'a' came with each of the first 500 rows, and with none of the 150 rows since"
+    )
+    assert again.report()["unused"] == [sentence]

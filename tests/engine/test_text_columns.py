@@ -49,6 +49,21 @@ def test_numbers_written_as_texts_are_named_as_such():
     assert "50 of its first 50 numbers written as texts are distinct" in notes(report)[0]
 
 
+def test_categories_that_spell_numbers_are_named(caplog):
+    columns = TextColumns(True)
+    for i in range(100):
+        columns.select({"size": str(i % 7), "colour": "red", "code": f"{i % 3}A"})
+    sentence = (
+        "column 'size' holds numbers written as texts, as '0': each is a category of its own, "
+        "and no number"
+    )
+    assert columns.sentences() == [sentence]
+    assert [record.getMessage() for record in caplog.records] == [sentence]
+    again = TextColumns(True)
+    again.restore_state(columns.export_state())
+    assert again.sentences() == [sentence]
+
+
 def test_categories_stay():
     _, report = run(rows(200, colour=lambda i: ("red", "blue", "green")[i % 3]))
     assert notes(report) == []

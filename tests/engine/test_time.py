@@ -10,7 +10,7 @@ import math
 import numpy as np
 import pytest
 
-from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine
+from loco_stream import LOCOClassifier, LOCOForecaster, LOCORegressor, StreamEngine
 from loco_stream.engine._state import export_model
 from loco_stream.stream import Block, Labels, Sample
 from tests.engine.test_checkpoint import ListSource, kill_after
@@ -144,6 +144,14 @@ def test_times_in_milliseconds_are_warned_of(caplog, rows):
     StreamEngine(LOCOClassifier(hidden_sizes=(4,), seed=1), rows).run()
     (line,) = (r.getMessage() for r in caplog.records if "seconds since 1970" in r.getMessage())
     assert line.startswith("row times must be seconds since 1970, got 17900000000")
+
+
+def test_the_report_of_a_forecaster_counts_times_that_go_back():
+    times = [float(i - 3600 * (i >= 30) - 3600 * (i >= 50)) for i in range(60)]
+    rows = [Sample({}, float(i % 7), i, t) for i, t in enumerate(times)]
+    found = StreamEngine(LOCOForecaster(heads=2, hidden_sizes=(4,), seed=3), rows).run()
+    assert found["backward_times"] == 2
+    assert "2 times before that of the previous row" in found["unused"][0]
 
 
 def test_the_report_counts_times_that_go_back(tmp_path):
