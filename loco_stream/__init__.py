@@ -10,7 +10,7 @@ from loco_stream._lazy import lazy_names
 from loco_stream.version import __version__
 
 if TYPE_CHECKING:
-    from loco_stream import metrics
+    from loco_stream import metrics as metrics
     from loco_stream._options import AdvancedOptions
     from loco_stream._simulator.network import Network, SpikeRecord
     from loco_stream.engine import StreamEngine
@@ -39,7 +39,6 @@ __all__ = [
     "TaskMonitor",
     "__version__",
     "load",
-    "metrics",
     "save",
 ]
 

@@ -7,6 +7,7 @@ import sys
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -49,6 +50,14 @@ def test_the_import_is_light(statement):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+def test_a_star_import_brings_no_module():
+    """A module `metrics` would hide that of river."""
+    names = {}
+    exec("from loco_stream import *", names)
+    assert not [name for name, value in names.items() if isinstance(value, ModuleType)]
+    assert loco_stream.metrics.__name__ == "loco_stream.metrics"
 
 
 def test_every_public_name_is_there():

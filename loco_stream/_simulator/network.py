@@ -229,6 +229,11 @@ class Network:
         return tuple(layer.n_post for layer in self._layers)
 
     @property
+    def weights(self) -> list[Any]:
+        """Weights of each layer: read-only arrays (n_pre, n_post), sparse ones in CSR form."""
+        return [layer.forward.matrix() for layer in self._layers]
+
+    @property
     def inputs(self) -> str:
         """Kind of input: "spikes" or "currents"."""
         return self._inputs

@@ -47,6 +47,19 @@ class WeightMatrix:
         is_empty = self.sparse is not None and not len(self.sparse.source)
         return np.inf if is_empty else float(self.delay.min())
 
+    def matrix(self) -> Given:
+        """Return the weights in the form in which they were given; nothing can be written to it."""
+        if self.dense is not None:
+            view = self.dense.view()
+            view.flags.writeable = False
+            return view
+        from scipy.sparse import csr_array
+
+        assert self.sparse is not None
+        matrix = csr_array((self.sparse.weight, self.sparse[:2]), self.shape)
+        matrix.data.flags.writeable = False
+        return matrix
+
     def column(self, neuron: int) -> tuple[Float64, Float64]:
         """Return weight and delay from each row to one neuron; NaN delay without a connection."""
         if self.dense is not None:

@@ -24,6 +24,7 @@ from starlette.routing import Route
 
 from loco_stream._decoding import fault, syntax_fault, values_in
 from loco_stream._prediction_mode import mode_arguments
+from loco_stream.connectors._base.values import event_time
 from loco_stream.connectors._line_protocol import LineReader
 from loco_stream.dashboard._openapi import (
     DOCUMENT,
@@ -207,8 +208,8 @@ class _ApiRoutes:
         """Return rows and labels; raises an HTTP error for what cannot be learned."""
         several = given.rows
         if several is None:
-            several = [LabelledRow(given.x or {}, given.y, given.id)]
-        rows = [InboxRow(row.x, row.y, row.id) for row in several]
+            several = [LabelledRow(given.x or {}, given.y, given.id, given.t)]
+        rows = [InboxRow(row.x, row.y, row.id, _time_of(row)) for row in several]
         if (given.source is None) != (given.seq is None):
             raise HTTPException(400, "`source` and `seq` must be given together")
         if not rows:
@@ -351,6 +352,16 @@ def _refused_values() -> Iterator[None]:
         yield
     except (ConfigError, InputError) as error:
         raise HTTPException(422, str(error)) from None
+
+
+def _time_of(row: LabelledRow) -> float | None:
+    """Return the event time of a row, None for that of its arrival."""
+    if row.t is None:
+        return None
+    try:
+        return event_time(row.t)
+    except SourceError as error:
+        raise HTTPException(422, str(error).replace("`time`", "`t`")) from None
 
 
 async def _read(request: Request, kind: type[Body]) -> Body:

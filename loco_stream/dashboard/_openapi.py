@@ -17,15 +17,20 @@ Features = dict[str, Value]
 
 
 Label = Value | dict[str, float | int | None]  # a map where there are several targets
+Time = float | str | None
 Id = Annotated[str, Meta(min_length=1, max_length=255)] | int
 
 
 class LabelledRow(msgspec.Struct, forbid_unknown_fields=True):
-    """A row and its label; a row with an `id` may get its label later."""
+    """A row and its label; a row with an `id` may get its label later.
+
+    `t` is the event time in seconds since 1970, or as an ISO 8601 date; null: the time of arrival.
+    """
 
     x: Features
     y: Label = None
     id: Id | None = None
+    t: Time = None
 
 
 class RowLabel(msgspec.Struct, forbid_unknown_fields=True):
@@ -48,7 +53,7 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class LearnBody(msgspec.Struct, forbid_unknown_fields=True):
-    """One row as `x` with its label `y`, or several as `rows`.
+    """One row as `x` with its label `y` and event time `t`, or several as `rows`.
 
     A row with an `id` may come without its label, which `/label` then brings.
     With `source`, a name that the client chooses, and `seq`, the number of the first row, a row
@@ -58,6 +63,7 @@ class LearnBody(msgspec.Struct, forbid_unknown_fields=True):
     x: Features | None = None
     y: Label = None
     id: Id | None = None
+    t: Time = None
     rows: list[LabelledRow] | None = None
     source: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
     seq: Annotated[int, Meta(ge=0, le=MAX_SEQ)] | None = None

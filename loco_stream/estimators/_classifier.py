@@ -166,6 +166,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         self._construct(locals())
 
     _parameters = parameter_names(__init__)
+    _estimator_type = "classifier"
 
     @property
     def _multiclass(self) -> bool:

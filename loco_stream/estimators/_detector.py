@@ -128,6 +128,7 @@ class LOCODetector(GetSetParams, AnomalyDetector):
         self._core = DetectorCore(every, ColumnForecasts(memory, seed))
 
     _parameters = parameter_names(__init__)
+    _estimator_type = "outlier_detector"
 
     @property
     def n_alarms(self) -> int:

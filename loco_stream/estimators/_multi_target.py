@@ -92,6 +92,7 @@ class LOCOMultiTargetRegressor(IntervalEstimator[dict[Hashable, float]], base.Mu
         self._construct(locals())
 
     _parameters = parameter_names(__init__)
+    _estimator_type = "regressor"
 
     def _make_core(self, options: ModelOptions) -> TargetCore:
         advanced = options.advanced

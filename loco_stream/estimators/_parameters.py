@@ -93,6 +93,16 @@ class LOCOModel:
     _parameters: tuple[str, ...] = ()
     _parts: tuple[str, ...] = ("_core",)
     _core: Any
+    _estimator_type: str | None = None  # as scikit-learn calls it; versions before 1.6 read it
+
+    def __sklearn_tags__(self) -> Any:
+        """Return the tags by which scikit-learn recognises classifiers and regressors."""
+        from sklearn.base import BaseEstimator
+
+        tags = BaseEstimator().__sklearn_tags__()
+        tags.estimator_type = self._estimator_type
+        tags.target_tags.required = self._estimator_type in ("classifier", "regressor")
+        return tags
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in self._parameters and "_core" in self.__dict__:

@@ -82,6 +82,7 @@ class LOCORegressor(IntervalEstimator[float], base.MiniBatchRegressor):
         self._construct(locals())
 
     _parameters = parameter_names(__init__)
+    _estimator_type = "regressor"
 
     def predict_interval_one(
         self,

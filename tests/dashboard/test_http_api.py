@@ -7,6 +7,7 @@ import json
 import random
 import socket
 import threading
+import time
 
 import pytest
 
@@ -18,7 +19,7 @@ from loco_stream.dashboard._http_api import HttpApi
 from loco_stream.dashboard._server import listen
 from loco_stream.engine._inbox import InboxSource
 from loco_stream.errors import ConfigError
-from loco_stream.stream import Sample
+from loco_stream.stream import Sample, Sink
 from tests.helpers import servers
 from tests.helpers.engine_process import at_work, end, inspect, serve
 from tests.helpers.ports import free_address, free_port
@@ -100,6 +101,35 @@ def test_rows_are_learned_and_predicted():
         ]
         assert [one["prediction"] for one in both] == ["ok", "worn"]
         wait_until(lambda: ask(service.port, "GET", "/ready")[1].get("n_samples") == 101)
+
+
+class Times(Sink):
+    """A sink that keeps the event times of rows."""
+
+    def __init__(self):
+        self.times = []
+
+    def write(self, prediction):
+        self.times.append(prediction.t)
+
+    def close(self, report):
+        pass
+
+
+def test_a_row_may_have_its_event_time():
+    seen = Times()
+    with Service(sinks=[seen]) as service:
+        one = {"x": {"speed": 0.0}, "y": "ok"}
+        many = {"rows": [{**one, "t": 7}, {**one, "t": "1970-01-02"}]}
+        for body in ({**one, "t": 3.5}, many, one):
+            assert ask(service.port, "POST", "/learn", body)[0] == 200
+        assert seen.times[:3] == [3.5, 7.0, 86400.0]
+        assert abs(seen.times[3] - time.time()) < 60
+        status, answer = ask(service.port, "POST", "/learn", {**one, "t": "noon"})
+        assert (status, answer["error"]) == (
+            422,
+            "`t` must be seconds since 1970 or an ISO 8601 date, got 'noon'",
+        )
 
 
 def test_a_service_forecasts_a_series_without_features():

@@ -9,12 +9,14 @@ import pandas as pd
 import pyarrow
 import pytest
 from river import compat
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.model_selection import GridSearchCV
 
 from loco_stream import (
     AdvancedOptions,
     LOCOClassifier,
+    LOCODetector,
+    LOCOForecaster,
     LOCOMultiTargetRegressor,
     LOCORegressor,
 )
@@ -230,6 +232,17 @@ def test_parameters_of_scikit_learn():
     ):
         model.set_params(sed=1)
     assert LOCORegressor(hidden_sizes=(4,)).set_params(seed=5).seed == 5
+
+
+def test_scikit_learn_recognises_classifiers_and_regressors():
+    known = {
+        LOCOClassifier: (True, False),
+        LOCORegressor: (False, True),
+        LOCOMultiTargetRegressor: (False, True),
+        LOCOForecaster: (False, False),
+        LOCODetector: (False, False),
+    }
+    assert {kind: (is_classifier(kind()), is_regressor(kind())) for kind in known} == known
 
 
 def test_scikit_learn_through_river_compat():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from loco_stream import Network, SpikeRecord
 from loco_stream._simulator.event_loop import run_events
@@ -509,3 +510,14 @@ def test_recorded_membranes_of_single_precision_nets(reset):
     for t, v in zip(record.membrane_times, record.membranes[0][:, 0], strict=True):
         net.run(times[times <= t], indices[times <= t], t)
         np.testing.assert_allclose(v, membrane_now(net, 0, 2), atol=1e-6)
+
+
+def test_the_weights_are_read_only():
+    sparse = csr_array(np.array([[0.0, 0.5], [0.25, 0.0]], np.float32))
+    dense = np.array([[0.5, 0.25]], np.float32)
+    first, second = Network.from_weights([dense, sparse]).weights
+    np.testing.assert_array_equal(first, dense)
+    np.testing.assert_array_equal(second.toarray(), sparse.toarray())
+    for weights in (first, second.data):
+        with pytest.raises(ValueError, match="read-only"):
+            weights[0] = 1.0
