@@ -212,12 +212,13 @@ def test_the_rows_of_a_symmetric_matrix_add_up_to_its_product(n):
     assert found[n:].tolist() == [1.0, 1.0]
 
 
+@pytest.mark.parametrize("n_factors", [1, RANK, 4 * RANK])
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("n", SIZES)
-def test_outer_squares_are_subtracted_from_the_upper_triangle_or_from_all(n, whole):
+def test_outer_squares_are_subtracted_from_the_upper_triangle_or_from_all(n, whole, n_factors):
     rng = np.random.default_rng(n)
     matrix = rng.normal(size=(n + 1, n + 3)).astype(np.float32)
-    factors = rng.normal(size=(RANK, n + 2)).astype(np.float32)
+    factors = rng.normal(size=(n_factors, n + 2)).astype(np.float32)
     before = matrix.copy()
     expected = matrix.copy()
     keep = np.float32(0.75)

@@ -6,9 +6,10 @@ sum adds one row after the other, in the order given, and `dot` adds in `SINGLES
 
 The vectorized versions do what LLVM does not find by itself: `sum_rows`, `weigh_rows` and
 `sum_dense` keep a tile of the sum in registers while all rows pass by, `add_outer` a tile of the
-second factor, `add_outers` and `subtract_squares` those of `RANK` factors; `leak_and_fire` packs
-the indices of the neurons that fire; `write_arrivals` and `write_equal_arrivals` copy whole vectors
-where loops of a few rounds would be mispredicted.
+second factor, `add_outers` those of `RANK` factors, and `subtract_squares` a tile of `ROWS` rows
+while all factors pass by; `leak_and_fire` packs the indices of the neurons that fire;
+`write_arrivals` and `write_equal_arrivals` copy whole vectors where loops of a few rounds would be
+mispredicted.
 """
 
 from __future__ import annotations
@@ -341,7 +342,7 @@ def subtract_squares(
     factors: Float32,
     keep: np.float32,
 ) -> None:
-    """Subtract the outer squares of `RANK` vectors from `ROWS` rows of a matrix, and scale these.
+    """Subtract the outer squares of vectors from `ROWS` rows of a matrix, and scale these.
 
     The result is keep * (matrix - sum of factor factor').
 
@@ -352,13 +353,13 @@ def subtract_squares(
     first
         The first of `ROWS` rows, or of fewer at the end of the matrix.
     factors
-        (RANK, n or more) float32, subtracted one after the other.
+        (any, n or more) float32, subtracted one after the other.
     """
     for j in range(first, min(first + ROWS, n)):
         row = matrix[j]
         for i in range(start, n):
             total = row[i]
-            for k in range(RANK):
+            for k in range(factors.shape[0]):
                 total -= factors[k, j] * factors[k, i]
             row[i] = keep * total
 
@@ -775,48 +776,55 @@ def _add_symmetric_rows(total, matrix, first, n, vector):
 
 
 @register_jitable
-def _subtract_four(matrix, k, n, left, right):
-    """Return the first `n` items from `k` on less four products, subtracted one by one."""
-    total = load_first(left[0], matrix, k, n)
-    for i in range(RANK):
-        total = subtract(total, multiply(left[i], right[i]))
-    return total
+def _load_rows(like, matrix, rows, i, n):
+    """Return the first `n` items from column `i` on of four rows."""
+    width = matrix.shape[1]
+    return (
+        load_first(like, matrix, rows[0] * width + i, n),
+        load_first(like, matrix, rows[1] * width + i, n),
+        load_first(like, matrix, rows[2] * width + i, n),
+        load_first(like, matrix, rows[3] * width + i, n),
+    )
+
+
+@register_jitable
+def _subtract_factor(items, factor, rows, part):
+    """Return parts of four rows less the part of a factor times its items at these rows."""
+    return (
+        subtract(items[0], multiply(spread(part, item(factor, rows[0])), part)),
+        subtract(items[1], multiply(spread(part, item(factor, rows[1])), part)),
+        subtract(items[2], multiply(spread(part, item(factor, rows[2])), part)),
+        subtract(items[3], multiply(spread(part, item(factor, rows[3])), part)),
+    )
 
 
 @_vectorized(subtract_squares)
 def _subtract_squares(matrix, first, start, n, factors, keep):
     vector = zeros(matrix.dtype, SINGLES)
 
+    @inlined
+    def subtract_part(matrix, rows, i, n, factors, scale):
+        items = _load_rows(scale, matrix, rows, i, n)
+        for k in range(factors.shape[0]):
+            factor = factors[k]
+            items = _subtract_factor(items, factor, rows, load_first(scale, factor, i, n))
+        width = matrix.shape[1]
+        store_first(matrix, rows[0] * width + i, multiply(scale, items[0]), n)
+        store_first(matrix, rows[1] * width + i, multiply(scale, items[1]), n)
+        store_first(matrix, rows[2] * width + i, multiply(scale, items[2]), n)
+        store_first(matrix, rows[3] * width + i, multiply(scale, items[3]), n)
+
     def in_lanes(matrix, first, start, n, factors, keep):
         keep_one_copy()
-        width = matrix.shape[1]
-        like = vector()
-        scale = spread(like, keep)
-        behind = min(first + ROWS, n)
-        for j in range(first, behind, 2):  # two rows share what is read of the factors
-            has_next = j + 1 < behind
-            upper = _spread_four(like, factors, j)
-            lower = _spread_four(like, factors, j + has_next)
-            i = start
-            while i + SINGLES <= n:
-                right = _load_four(like, factors, i, SINGLES)
-                k = j * width + i
-                rest = _subtract_four(matrix, k, SINGLES, upper, right)
-                store(matrix, k, multiply(scale, rest))
-                if has_next:
-                    k += width
-                    rest = _subtract_four(matrix, k, SINGLES, lower, right)
-                    store(matrix, k, multiply(scale, rest))
-                i += SINGLES
-            if i < n:
-                right = _load_four(like, factors, i, n - i)
-                k = j * width + i
-                rest = _subtract_four(matrix, k, n - i, upper, right)
-                store_first(matrix, k, multiply(scale, rest), n - i)
-                if has_next:
-                    k += width
-                    rest = _subtract_four(matrix, k, n - i, lower, right)
-                    store_first(matrix, k, multiply(scale, rest), n - i)
+        scale = spread(vector(), keep)
+        last = min(first + ROWS, n) - 1  # of fewer rows, the last one is written again
+        rows = (first, min(first + 1, last), min(first + 2, last), min(first + 3, last))
+        i = start
+        while i + SINGLES <= n:
+            subtract_part(matrix, rows, i, SINGLES, factors, scale)
+            i += SINGLES
+        if i < n:
+            subtract_part(matrix, rows, i, n - i, factors, scale)
 
     return in_lanes
 

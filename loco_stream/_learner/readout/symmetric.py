@@ -116,12 +116,8 @@ def _take_in(matrix, pending, first, drift):
     """Take all pending changes into `ROWS` rows of a matrix; parameters as in `multiply`."""
     n = matrix.shape[0]
     keep, back = drift
-    one = np.float32(1.0)
-    last = pending.shape[0] - RANK
-    for i in range(0, last, RANK):
-        subtract_squares(matrix, first, first, n, pending[i : i + RANK], one)
-    subtract_squares(matrix, first, first, n, pending[last:], keep)
-    if keep < one:
+    subtract_squares(matrix, first, first, n, pending, keep)
+    if keep < np.float32(1.0):
         for j in range(first, min(first + ROWS, n)):
             matrix[j, j] += back
 

@@ -16,7 +16,7 @@ multiply = jitted(symmetric.multiply)
 
 
 @pytest.mark.parametrize("keep", [1.0, 0.9])
-@pytest.mark.parametrize("n_pending", [0, 3, 8])
+@pytest.mark.parametrize("n_pending", [0, 3, symmetric.WIDE_BATCH])
 @pytest.mark.parametrize("n", [1, 6, 37])
 def test_products_are_those_of_the_matrix_less_its_changes(n, n_pending, keep):
     rng = np.random.default_rng(n)
