@@ -71,7 +71,7 @@ def waiting_model(expert, options):
     return model
 
 
-@pytest.mark.parametrize("count", [9, 2**62, -1])
+@pytest.mark.parametrize("count", [17, 2**62, -1])
 @pytest.mark.parametrize(("expert", "options"), WAITING)
 @pytest.mark.parametrize("name", ["n_pending", "n_waiting"])
 def test_a_number_of_pending_rows_beyond_its_array_is_refused(
@@ -85,7 +85,7 @@ def test_a_number_of_pending_rows_beyond_its_array_is_refused(
     is_record = (name, expert) == ("n_pending", "least_squares")
     own = "counters" if is_record else name
     path = damaged_copy(model, tmp_path / "m.loco", f"experts.{expert}.{own}", change)
-    with pytest.raises(CheckpointError, match=f"{name}.* must be .*0 to [3-9].*, got"):
+    with pytest.raises(CheckpointError, match=rf"{name}.* must be .*0 to \d.*, got"):
         load(path)
 
 

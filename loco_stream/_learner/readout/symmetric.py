@@ -27,7 +27,7 @@ from loco_stream._compiler.simd.ops import (
 from loco_stream._compiler.simd.sizes import RANK, ROWS
 from loco_stream._learner.jobs import PARTS, finish_part, offer, take_part, wait_for_parts
 
-WIDE_BATCH = 2 * RANK  # rows that wait for each other where features have no receptive fields
+WIDE_BATCH = 4 * RANK  # rows that wait for each other where features have no receptive fields
 YOUNG = 16.0  # rows of a class; up to so many are learned at once, each with those that wait
 
 
