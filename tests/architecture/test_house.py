@@ -42,6 +42,15 @@ def sources():
     }
 
 
+def test_no_large_file_is_tracked():
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if done.returncode != 0:
+        pytest.skip("not run from a checkout")
+    tracked = [ROOT / name for name in done.stdout.decode().split("\0") if name]
+    large = [path for path in tracked if path.is_file() and path.stat().st_size > 1_000_000]
+    assert not large
+
+
 def test_imports_run_one_way(sources):
     pytest.importorskip("importlinter")
     code = "from importlinter.cli import lint_imports_command; lint_imports_command()"
