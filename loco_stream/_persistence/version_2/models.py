@@ -212,6 +212,7 @@ def _without_fixed_layer(saved: Saved) -> Saved:
     options = saved.config["parameters"]
     advanced = {**options["advanced"], "fixed_neurons": 0, "recent_values": _N_LAGS}
     advanced["memoryless_members"] = False
+    advanced["categorical_features"] = ()
     if advanced["leaks"] is None and (saved.config.get("width") or 0) > _JOINT_FEATURES:
         advanced["leaks"] = _WIDE_LEAKS
     saved = replace(saved, config={**saved.config, "parameters": {**options, "advanced": advanced}})
