@@ -41,10 +41,10 @@ def test_set_help_lists_every_parameter_with_its_default(command):
     ("words", "begun", "expected"),
     [
         (["run", "river:Phishing", "--set"], "rea", ["readout=", "readout_layers="]),
-        (["serve", "river:Phishing", "--set"], "categ", ["categories="]),
+        (["serve", "river:Phishing", "--set"], "categ", ["categories=", "categorical_features="]),
         (["run", "--set"], "nothing", []),
         (["run", "--preset"], "", ["fast", "default", "accurate"]),
-        (["fleet", "river:Phishing", "--set"], "categ", ["categories="]),
+        (["fleet", "river:Phishing", "--set"], "categ", ["categories=", "categorical_features="]),
         (["fleet", "river:Phishing", "--drift-detector"], "HDD", ["HDDMA", "HDDMW"]),
     ],
 )
