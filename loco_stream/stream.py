@@ -141,8 +141,11 @@ def _listed(values: Sequence[Any] | None) -> Sequence[Any] | None:
     """Return an array or series as a list of Python values, with None for NaN; others unchanged."""
     if not hasattr(values, "__array__"):
         return values
-    found = np.asarray(values).tolist()
-    return [None if isinstance(value, float) and value != value else value for value in found]
+    array = np.asarray(values)
+    if array.ndim == 0:  # a single value: the validation refuses it
+        return values
+    cells = array.tolist()
+    return [None if isinstance(value, float) and value != value else value for value in cells]
 
 
 @dataclass(frozen=True, slots=True)

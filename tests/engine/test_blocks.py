@@ -520,6 +520,14 @@ def test_late_labels_in_arrays_are_learned():
     assert StreamEngine(LOCOClassifier(seed=1), source).run()["n_samples"] == 100
 
 
+def test_a_single_value_is_no_array_of_labels():
+    late = Labels(np.float32(2.0), np.str_("on"))
+    assert late.of == 2.0
+    source = PairSource([late])
+    report = StreamEngine(LOCOClassifier(seed=1), source, strict=False).run()
+    assert report["n_samples"] == 0
+
+
 class Broken(datasets.base.Dataset):
     """A dataset whose file cannot be read to its end."""
 
