@@ -130,6 +130,8 @@ class ModelCore:
         self.state: State | None = None
         self.scratch: Scratch | None = None
         self.warnings = DataWarnings()
+        # a name that no row has is misspelt
+        self.warnings.watch(options.advanced.categorical_features, 0)
         self.origin: Origin | None = Origin()
         self.learned_tickets: WeakSet[Ticket] = WeakSet()
         self.sequence: Hashable = None

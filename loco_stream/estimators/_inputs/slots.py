@@ -174,7 +174,7 @@ class FeatureSlots:
 
     def is_number(self, counts: Float64, key: Hashable) -> bool:
         """Return whether a feature was ever a number, by the slots' counts."""
-        return bool(counts[self.index[key]])
+        return key in self.index and bool(counts[self.index[key]])
 
     def fill(self, x: Mapping[Hashable, Any], row: Float64) -> bool:
         """Write a sample into `row` in slot order.

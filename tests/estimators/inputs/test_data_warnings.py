@@ -69,6 +69,18 @@ def test_a_column_whose_numbers_may_be_names_is_named_once(name):
     assert f"column '{name}' holds numbers: if they are names" in str(warning.message)
 
 
+def test_a_categorical_feature_that_no_row_has_is_named():
+    model = LOCOClassifier(seed=0, advanced=AdvancedOptions(categorical_features=("shop",)))
+    learn_first(model, 99)
+    with pytest.warns(LocoStreamWarning, match="column 'shop' held no number, and no text"):
+        model.learn_one({"a": 1.0}, 1)
+
+
+def learn_first(model, n):
+    for i, x in enumerate(rows(n)):
+        model.learn_one(x, i % 2)
+
+
 def test_texts_categories_and_other_names_are_no_names_in_question():
     categorical = AdvancedOptions(categorical_features=("shop_id",))
     model = LOCOClassifier(seed=0, advanced=categorical)
