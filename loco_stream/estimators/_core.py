@@ -513,7 +513,7 @@ class ModelCore:
 
     def _with_categories(self, x: Mapping[Hashable, Any]) -> Mapping[Hashable, Any]:
         """Return a row with numbers of categorical features as texts."""
-        if self.categorical.isdisjoint(x):
+        if not self.categorical or self.categorical.isdisjoint(x):
             return x
         return {name: spelled(v) if name in self.categorical else v for name, v in x.items()}
 
