@@ -7,6 +7,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from benchmarks.machine import cpu_seconds, median
 from benchmarks.options import Settings, common
 from benchmarks.runs import Run
 from loco_stream import LOCOClassifier, StreamEngine, TaskMonitor
-from loco_stream.connectors import open_source
+from loco_stream.connectors import ZMQSender, ZMQSource, open_source
 from loco_stream.stream import Block, Source
 
 __all__ = ["command", "grids", "measure"]
 
+_MESSAGE = 512  # rows in a message of a live source
 _WARM_UP = 600  # rows of a run before the measured one, which compiles
 # table: rows, numeric columns, columns of texts
 _TABLES = {"8 numbers": (30_000, 8, 0), "100 numbers": (6_000, 100, 0), "4 + 6": (15_000, 4, 6)}
@@ -114,6 +116,26 @@ def _from_file(scheme: str) -> Callable[[str, int | None], None]:
     return work
 
 
+def _live(table: str, most: int | None) -> None:
+    """Learn the rows that another process sends by ZeroMQ, a table in each message."""
+    rows = min(most or _TABLES[table][0], _TABLES[table][0])
+    source = ZMQSource("tcp://127.0.0.1:*", "pull", endless=True)
+    sender = get_context("spawn").Process(target=_send, args=(source.address, table, rows))
+    sender.start()
+    _engine(source, rows, watches=True)
+    sender.join()
+
+
+def _send(address: str, table: str, rows: int) -> None:
+    X, y, _ = _table(table)
+    names = tuple(f"x{j}" for j in range(X.shape[1]))
+    with ZMQSender(address, features=names, classes=("ok", "worn"), linger=60) as sender:
+        for begin in range(0, rows, _MESSAGE):
+            part = slice(begin, min(begin + _MESSAGE, rows))
+            sender.send(X[part].astype(np.float32), y[part])
+        sender.flush()
+
+
 def _pandas(table: str, most: int | None) -> None:
     """Predict and learn the rows of a CSV file that pandas reads in chunks, and count hits."""
     import pandas as pd
@@ -175,12 +197,15 @@ FEEDS: dict[str, Callable[[str, int | None], None]] = {
     "run parquet:": _from_file("parquet"),
     "run arrow: (Feather)": _from_file("arrow"),
     "run jsonl:": _from_file("jsonl"),
+    "run zmq: (tables from another process)": _live,
     "engine on (x, y) pairs": _pairs,
     "pandas loop, learn_predict_many": _pandas,
     "river logistic regression on CSV": _river("LogReg"),
     "river Hoeffding adaptive tree on CSV": _river("HAT"),
 }
-_NUMBERS_ONLY = {feed for feed in FEEDS if "arrays" in feed or "pairs" in feed or "river" in feed}
+_NUMBERS_ONLY = {
+    feed for feed in FEEDS if any(word in feed for word in ("arrays", "pairs", "river", "zmq"))
+}
 
 
 def measure(feed: str, table: str) -> dict[str, Any]:
