@@ -6,7 +6,7 @@ from the number before; and by its residual over the usual size of residuals. Th
 far as the column is smooth: there, a usual value may be unusual at its place, while the changes of
 a noisy column tell no more than its values. The onset score learns a row at once; the state score
 learns it `LAG` rows later, in the first three views, and has the z-score over all rows as a fourth
-one. A number that repeats longer than ever before is stuck. Missing cells, numbers and texts are
+one. A value that repeats for too long is stuck, see `runs`. Missing cells, numbers and texts are
 kinds, scored by how rare they are.
 """
 
@@ -19,6 +19,7 @@ from loco_stream._novelty.covers import (
     nearest_on_line,
     nearest_on_plane,
 )
+from loco_stream._novelty.runs import STUCK_SCORE, learn_run, stuck_score
 from loco_stream._novelty.state import (
     BAND,
     CHANGE,
@@ -34,13 +35,12 @@ from loco_stream._novelty.state import (
     LATE_PLANE,
     LATE_RATIO,
     LATE_VALUE,
-    LONGEST,
     MEAN,
+    MISSING,
     N_COVERS,
     N_KINDS,
     N_LINES,
     N_ROWS,
-    N_SAME,
     N_VALUES,
     NUMBER,
     PLANE,
@@ -49,7 +49,6 @@ from loco_stream._novelty.state import (
     RING_KIND,
     RING_PLANE,
     RING_VALUE,
-    RUN,
     SCALE,
     SQUARES,
     USUAL_ERROR,
@@ -58,11 +57,10 @@ from loco_stream._novelty.state import (
     WEIGHT,
     Z_SCORE,
 )
-from loco_stream._novelty.tails import MOST, learn_distance, tail_score
+from loco_stream._novelty.tails import learn_distance, tail_score
 
 RESIDUAL_WEIGHT = 0.1  # of a residual of typical size beside the value, on the plane
 FIRST_RESIDUAL = WARMUP // 3  # the forecast has learned something by then
-STUCK_SCORE = 8.0  # at which a run is reported
 CONFIRMED_SCORE = 10.0  # of a value within a confirmed mark
 COVERAGE = 0.99  # of the expected band
 BAND_RATE = 0.05
@@ -178,16 +176,9 @@ def _kind_score(counts, kind):
 
 
 @kernel
-def _stuck_score(figures, c, x):
-    """Return -log10 of the probability of a run as long as the one that `x` continues.
-
-    It is 0 for a run that is no longer than an earlier one, and for a column that never changed.
-    """
-    run = figures[c, RUN] + 1.0
-    if x != figures[c, LAST] or run <= figures[c, LONGEST] or figures[c, N_VALUES] <= run:
-        return 0.0
-    share = (figures[c, N_SAME] + 1.0) / (figures[c, N_VALUES] - figures[c, RUN] + 2.0)
-    return min(-run * math.log10(min(share, 1.0)), MOST)
+def _knows_runs(figures, c, kind):
+    """Return whether a column has had enough cells of its kind for a run to be reported."""
+    return is_ready(figures, c) if kind == NUMBER else figures[c, N_ROWS] >= WARMUP
 
 
 @kernel
@@ -222,18 +213,21 @@ def score_cell(state, c, kind, x, residual, point, distances, scores):
     figures = state.figures
     scores[0] = _kind_score(state.kinds[c, 0], kind)
     scores[1] = _kind_score(state.kinds[c, 1], kind)
-    if kind != NUMBER or not is_ready(figures, c):
+    stuck = stuck_score(state, c, kind, x) if _knows_runs(figures, c, kind) else 0.0
+    begins = stuck >= STUCK_SCORE and figures[c, IS_REPORTED] == 0.0
+    reported = stuck if begins else 0.0
+    if kind != NUMBER:
+        scores[0] = max(scores[0], reported)
+        scores[1] = max(scores[1], stuck)
+        return
+    if not is_ready(figures, c):
         return
     _place(state, c, x, figures[c, LAST], residual, point)
     for view in range(N_COVERS):
         distances[view] = _distance(state, c, view, point)
     distances[Z_SCORE] = _z_distance(state, c, x)
-    onset = _onset_score(state, c, distances)
-    late = _state_score(state.tails[c], distances)
-    stuck = _stuck_score(figures, c, x)
-    if stuck >= STUCK_SCORE and figures[c, IS_REPORTED] == 0.0:
-        onset = max(onset, stuck)
-    late = max(late, stuck)
+    onset = max(_onset_score(state, c, distances), reported)
+    late = max(_state_score(state.tails[c], distances), stuck)
     if _marked(state, c, 0, x):
         onset = CONFIRMED_SCORE
         late = CONFIRMED_SCORE
@@ -341,29 +335,13 @@ def _learn_late(state, c, slot, point):
 
 
 @kernel
-def _learn_run(figures, c, x):
-    """Count how often the value has repeated."""
-    if figures[c, N_VALUES] > 0.0 and x == figures[c, LAST]:
-        stuck = _stuck_score(figures, c, x)
-        if stuck >= STUCK_SCORE and is_ready(figures, c):
-            figures[c, IS_REPORTED] = 1.0
-        figures[c, RUN] += 1.0
-        return
-    figures[c, LONGEST] = max(figures[c, LONGEST], figures[c, RUN])
-    figures[c, N_SAME] += figures[c, RUN]
-    figures[c, RUN] = 0.0
-    figures[c, IS_REPORTED] = 0.0
-    figures[c, LAST] = x
-
-
-@kernel
 def _learn_number(state, c, x, residual, point, distances):
     """Learn a number whose point and distances `score_cell` has written."""
     figures = state.figures
     n = figures[c, N_VALUES]
     if n > 0.0:
         figures[c, CHANGES] += (x - figures[c, LAST]) ** 2
-    _learn_run(figures, c, x)
+    learn_run(state, c, NUMBER, x, is_ready(figures, c))
     if n < WARMUP:
         state.warmup[c, int(n), 0] = x
         state.warmup[c, int(n), 1] = residual
@@ -392,6 +370,8 @@ def learn_cell(state, c, kind, x, residual, point, distances, scores):
     ring = state.ring[c, slot]
     if kind == NUMBER:
         _learn_number(state, c, x, residual, point, distances)
+    elif kind != MISSING:
+        learn_run(state, c, kind, x, _knows_runs(figures, c, kind))
     if figures[c, N_ROWS] >= LAG:
         _learn_late(state, c, slot, point)
     ring[RING_KIND] = kind

@@ -21,6 +21,7 @@ LAG = 300  # rows after which the state score takes a row for known
 RECENT = 50  # rows whose scores an alarm must exceed
 KEPT_ROWS = 1000  # rows that can be confirmed or dismissed
 COLUMNS_BAR = 1.5  # by which tenfold as many columns raise the first bar
+VALUES_HELD = 8  # most values of a column whose runs are counted value by value
 N_MARKS = 32  # confirmed, and dismissed, values of a column
 N_TEXTS = 64
 N_KINDS = 2 + N_TEXTS
@@ -61,7 +62,19 @@ SQUARES = 10
 N_ROWS = 11  # rows since the column appeared
 CHANGES = 12  # sum of the squared differences of successive values
 USUAL_ERROR = 13  # fading mean of the absolute residual
-N_COLUMN_FIGURES = 14
+N_HELD = 14  # different values so far, at most one more than there is room for
+CURRENT = 15  # which of them the last cell had
+STAY = 16  # its repetitions
+N_COLUMN_FIGURES = 17
+
+# one of the values of a column with few of them
+HELD_KIND = 0
+HELD_VALUE = 1
+HELD_ROWS = 2  # in runs that have ended
+HELD_SAME = 3  # of these, equal to their predecessor
+HELD_LONGEST = 4  # repetitions
+HELD_RUNS = 5  # that have ended
+N_HELD_FIGURES = 6
 
 # fields of a delayed row
 RING_KIND = 0
@@ -92,6 +105,7 @@ class State(NamedTuple):
     lines, planes: covers of the views; sizes, radii: of the covers
     largest, tails: the largest distances of each view, and the fit to them
     ring: rows that the state score has not learned yet
+    held: the values of a column with few of them, and their runs
     kinds: how often a cell was missing, a number, or each text; for onset and state
     kept: value and scores of the last rows
     marks, n_marks: values confirmed as anomalous and dismissed as normal, and their radii
@@ -110,6 +124,7 @@ class State(NamedTuple):
     largest: Float64
     tails: Float64
     ring: Float64
+    held: Float64
     kinds: Float64
     kept: Float64
     marks: Float64
@@ -131,6 +146,7 @@ SHAPES: Mapping[str, tuple[int | str, ...]] = {
     "largest": ("columns", N_VIEWS, CAPACITY),
     "tails": ("columns", N_VIEWS, N_FIGURES),
     "ring": ("columns", LAG, N_RING),
+    "held": ("columns", VALUES_HELD, N_HELD_FIGURES),
     "kinds": ("columns", 2, N_KINDS),
     "kept": ("columns", KEPT_ROWS, N_KEPT),
     "marks": ("columns", 2, N_MARKS, 2),
@@ -174,8 +190,10 @@ def check(state: State, n_columns: int) -> None:
     _require_within("ring", state.ring[:, :, RING_KIND] + 1, N_KINDS)
     if state.rows[0] < 0:
         raise ValueError("`rows` must not be negative")
-    for counter in (N_VALUES, RUN, LONGEST, N_SAME, N_ROWS):
+    for counter in (N_VALUES, RUN, LONGEST, N_SAME, N_ROWS, STAY):
         _require_within("figures", state.figures[:, counter], 2**53)
+    _require_within("figures", state.figures[:, N_HELD], VALUES_HELD + 1)
+    _require_within("figures", state.figures[:, CURRENT], VALUES_HELD - 1)
 
 
 def _check_shapes(state: State, expected: State) -> None:

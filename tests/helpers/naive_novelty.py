@@ -1,14 +1,15 @@
-"""Covers, tails and the onset score of one column in plain Python."""
+"""Covers, tails, runs and the onset score of one column in plain Python."""
 
 from __future__ import annotations
 
 import math
+from itertools import groupby
 
 import numpy as np
 
-from loco_stream._novelty import tails
+from loco_stream._novelty import runs, tails
 from loco_stream._novelty.columns import FIRST_RESIDUAL
-from loco_stream._novelty.state import CAPACITY, WARMUP
+from loco_stream._novelty.state import CAPACITY, NUMBER, VALUES_HELD, WARMUP
 
 
 def naive_cover(rows, capacity, order):
@@ -101,3 +102,42 @@ def _view(rows, order, n_before):
     """Return the scores of a view; of the first `n_before` rows only the cover learns."""
     _, distances, _ = naive_cover(rows, CAPACITY, order)
     return naive_tail(distances[n_before:], CAPACITY)
+
+
+def naive_runs(cells):
+    """Return the score of each cell (kind, number) for a run that is too long.
+
+    A number is compared with all numbers of the column; a value of a column of at most
+    `VALUES_HELD` values also with its own runs.
+    """
+    scores = []
+    for i, cell in enumerate(cells):
+        before = cells[:i]
+        score = 0.0
+        if len(set(before)) <= VALUES_HELD:
+            run, ended = _run_of(before, cell)
+            own = [n for value, n in ended if value == cell]
+            if len(own) >= runs.LEAST_RUNS and run > runs.LONGER * (max(own) - 1):
+                score = _score_of(run, own, 2.0)
+        if cell[0] == NUMBER:
+            run, ended = _run_of([old for old in before if old[0] == NUMBER], cell)
+            lengths = [n for _, n in ended]
+            if lengths and run > max(lengths) - 1:
+                score = max(score, _score_of(run, lengths, 3.0))
+        scores.append(score)
+    return scores
+
+
+def _run_of(before, cell):
+    """Return how often a cell repeats the last one, and the runs that have ended."""
+    found = [(value, len(list(run))) for value, run in groupby(before)]
+    run = found[-1][1] if found and found[-1][0] == cell else 0
+    return run, found[:-1]
+
+
+def _score_of(run, lengths, others):
+    """Return -log10 of the probability that a run lasts, by how often others went on."""
+    if run == 0:
+        return 0.0
+    share = (sum(lengths) - len(lengths) + 1) / (sum(lengths) + others)
+    return min(-run * math.log10(share), tails.MOST)
