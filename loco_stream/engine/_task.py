@@ -86,7 +86,7 @@ def task_of_labels(labels: Iterable[Label]) -> str:
 
 
 def note_on_classes(classes: Iterable[Label]) -> str:
-    """Return a note if so many classes are numbers that they may be values; otherwise "".
+    """Return a note if classes may be values or spellings of one another; otherwise "".
 
     The first labels decide the task: a 3 that comes first makes every value after it a class.
 
@@ -96,14 +96,24 @@ def note_on_classes(classes: Iterable[Label]) -> str:
     ''
     >>> note_on_classes(range(250))
     '250 classes are numbers, such as 249; if they are measured values, `task` must be regression'
+    >>> note_on_classes(["worn", "ok", "OK "])
+    "'ok' and 'OK ' are two classes; if they mean the same, write them alike"
     """
+    classes = list(classes)
     values = [label for label in classes if _is_number(label)]
-    if len(values) <= _MANY:
-        return ""
-    return (
-        f"{len(values):,} classes are numbers, such as {values[-1]}; if they are measured values, "
-        "`task` must be regression"
-    )
+    if len(values) > _MANY:
+        return (
+            f"{len(values):,} classes are numbers, such as {values[-1]}; if they are measured "
+            "values, `task` must be regression"
+        )
+    spellings: dict[str, Label] = {}
+    for label in classes:
+        first = spellings.setdefault(str(label).strip().casefold(), label)
+        if first != label:
+            return (
+                f"{first!r} and {label!r} are two classes; if they mean the same, write them alike"
+            )
+    return ""
 
 
 def _is_number(label: Label) -> bool:

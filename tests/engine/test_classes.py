@@ -172,3 +172,12 @@ def test_more_than_a_hundred_classes_that_are_numbers_are_noted_and_logged_once(
     warned = [r.getMessage() for r in caplog.records if "classes are numbers" in r.getMessage()]
     assert len(noted) == len(warned) == (n > 100)
     assert all("`task` must be regression" in note for note in noted + warned)
+
+
+@pytest.mark.parametrize(
+    ("labels", "noted"), [(["ok", "OK "], True), ([1, "1"], True), (["ok", "o k"], False)]
+)
+def test_classes_that_are_spelled_in_two_ways_are_noted(labels, noted):
+    X = np.zeros((20, len(FEATURES)))
+    report = StreamEngine(small(), Rows(X, labels * 10, block=10)).run()
+    assert any("are two classes" in note for note in report["notes"]) == noted
