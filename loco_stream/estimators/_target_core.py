@@ -106,7 +106,7 @@ class TargetCore(ModelCore):
         model.
         """
         if targets is not None:
-            return column_names(targets, width)
+            return column_names(targets, width, "targets", "Y")
         if self.classes and len(self.classes) != width:
             raise InputError(
                 f"`Y` must have {counted(len(self.classes), 'column')}, as the model has targets, "

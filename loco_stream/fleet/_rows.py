@@ -325,7 +325,7 @@ def _rows_of_targets(
     values = target_matrix(given.numbers, len(given.numbers))
     targets = given.names if targets is None else targets
     width = values.shape[1]
-    names = tuple(range(width)) if targets is None else column_names(targets, width)
+    names = tuple(range(width)) if targets is None else column_names(targets, width, "targets", "Y")
     return [dict(zip(names, row, strict=True)) for row in values.tolist()]
 
 

@@ -218,6 +218,14 @@ def test_damaged_targets_are_refused():
             LOCOMultiTargetRegressor.from_state({**config, **changed}, arrays)
 
 
+def test_wrong_names_of_targets_are_refused_as_such():
+    X, Y = stream(30)
+    with pytest.raises(InputError, match="`targets` must name the 3 columns of `Y`, got 1"):
+        model().learn_array(X, Y, targets=["a"])
+    with pytest.raises(InputError, match=r"`targets` must be a sequence of 3 names, .* got 'abc'"):
+        model().learn_array(X, Y, targets="abc")
+
+
 @pytest.mark.parametrize(
     ("y", "message"),
     [

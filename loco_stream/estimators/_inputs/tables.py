@@ -275,19 +275,24 @@ def _no_sequence(y: Any, n: int, name: str) -> InputError:
     )
 
 
-def column_names(features: Iterable[Hashable], width: int) -> tuple[Hashable, ...]:
-    """Return the distinct names of `width` columns; raises `InputError` for others."""
+def column_names(
+    features: Iterable[Hashable], width: int, name: str = "features", matrix: str = "X"
+) -> tuple[Hashable, ...]:
+    """Return the distinct names of `width` columns; raises `InputError` for others.
+
+    `name` and `matrix` are what the caller's parameters are called.
+    """
     if isinstance(features, str) or not isinstance(features, Iterable):
         raise InputError(
-            f"`features` must be a sequence of {width} names, one per column, got {features!r}"
+            f"`{name}` must be a sequence of {width} names, one per column, got {features!r}"
         )
     names = features if type(features) is tuple else tuple(islice(features, width + 1))
     try:
         distinct = len(set(names))
     except TypeError:
-        raise InputError(f"`features` must be hashable names, got {features!r}") from None
+        raise InputError(f"`{name}` must be hashable names, got {features!r}") from None
     if len(names) != width or distinct != width:
         raise InputError(
-            f"`features` must name the {width} columns of `X`, got {distinct} distinct names"
+            f"`{name}` must name the {width} columns of `{matrix}`, got {distinct} distinct names"
         )
     return names
