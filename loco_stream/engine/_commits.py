@@ -29,7 +29,7 @@ from loco_stream.engine._tracing import Tracer, no_span
 from loco_stream.engine._validation import ValidEvents, n_entries, validate_events
 from loco_stream.errors import CheckpointError, ConfigError, InputError
 from loco_stream.monitor import TaskMonitor
-from loco_stream.stream import Block, Event, Position
+from loco_stream.stream import Block, Event, Position, Sample
 
 _log = logging.getLogger("loco_stream.engine.commits")
 
@@ -269,8 +269,10 @@ class CommitPipeline:
     def _check_strictness(self, valid: ValidEvents) -> None:
         if valid.n_refused and self._handler.strict:
             source = self._reader.source
-            location = source.location or f"a row of {source.name}"
-            raise InputError(f"{location}: {valid.reason}", option="on_bad")
+            if source.location:
+                raise InputError(f"{source.location}: {valid.reason}", option="on_bad")
+            event, reason = valid.refused[0]
+            raise InputError(f"{_place(event)} of {source.name}: {reason}", option="on_bad")
 
     def _encode(
         self, valid: ValidEvents, position: Position, skip: int, now: float
@@ -443,6 +445,11 @@ def _other_monitor(given: Config, saved: State) -> Iterator[str]:
             f"the run continues with the monitor it was begun with: {', '.join(other)}; begin a "
             "run in another folder to change it"
         )
+
+
+def _place(event: Event) -> str:
+    """Return what names a refused event in an error: its row, if it has one, counted from 0."""
+    return f"row {event.seq}" if isinstance(event, Sample | Block) else "an event"
 
 
 def _record(valid: ValidEvents, position: Position, skip: int) -> State:

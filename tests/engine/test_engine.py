@@ -329,6 +329,15 @@ def test_stop_interrupts_a_source_that_waits():
     assert engine.run()["n_samples"] == 1
 
 
+def test_an_error_names_the_refused_row_of_a_list():
+    rows = [({"a": float(i)}, [1] if i in (57, 90) else "x") for i in range(200)]
+    with pytest.raises(InputError, match=r"^row 57 of list: `y` must be a hashable class label"):
+        StreamEngine(Means(), rows).run()
+    rows = [({"a": 1e31 if i == 7 else float(i)}, "x") for i in range(20)]
+    with pytest.raises(InputError, match=r"^row 7 of generator: feature 'a' must be a number"):
+        StreamEngine(LOCOClassifier(hidden_sizes=4), (row for row in rows)).run()
+
+
 def test_arguments_of_other_types_are_refused():
     with pytest.raises(SourceError, match="`source` must be"):
         StreamEngine(Means(), 5)
