@@ -426,7 +426,7 @@ class StreamEngine:
         Raises
         ------
         ConfigError
-            There is no such kind, or the engine runs already.
+            There is no such kind, `function` cannot be called, or the engine runs already.
 
         Examples
         --------

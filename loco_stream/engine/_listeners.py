@@ -44,6 +44,8 @@ class Listeners:
         """Call `function` with every record of `kind`."""
         if kind not in KINDS:
             raise ConfigError(f"`kind` must be one of {', '.join(KINDS)}, got {kind!r}")
+        if not callable(function):
+            raise ConfigError(f"`function` must be callable, got {type(function).__name__}")
         self._callbacks[kind].append(function)
 
     def wants(self, kind: str) -> bool:

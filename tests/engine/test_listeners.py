@@ -139,6 +139,8 @@ def test_a_callback_gets_each_record_of_its_kind_and_may_fail():
         ConfigError, match=r"`kind` must be one of prediction, drift, .* got 'drfit'"
     ):
         engine.on("drfit", print)
+    with pytest.raises(ConfigError, match="`function` must be callable, got list"):
+        engine.on("drift", [])
     report = engine.run()
     assert [record["seq"] for record in heard["prediction"]] == list(range(1000))
     assert (
