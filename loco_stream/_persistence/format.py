@@ -28,6 +28,7 @@ import msgspec
 import numpy as np
 
 from loco_stream._arrays import Array
+from loco_stream._numbers import shown
 from loco_stream._persistence.content import Arrays, Plain, Saved, SavedArrays, State
 from loco_stream._persistence.files import atomic_write
 from loco_stream._persistence.migrations import VERSION, check_version, migrate
@@ -262,7 +263,10 @@ def _plain_scalar(value: Plain) -> Plain:
         return msgspec.msgpack.Ext(_BIG_INT, str(value).encode())
     if value is None or isinstance(value, bool | int | float | str | bytes):
         return value
-    raise TypeError(f"a stored value must be plain, got {type(value).__name__}")
+    raise TypeError(
+        "a stored value must be a text, a number, true, false, bytes, or a tuple, list or dict of "
+        f"these, got {shown(value)} of type {type(value).__name__}"
+    )
 
 
 def _plain_key(key: Plain) -> Plain:
@@ -274,7 +278,10 @@ def _plain_key(key: Plain) -> Plain:
         return tuple(_plain_key(item) for item in key)
     if key is None or isinstance(key, bool | int | float | str | bytes):
         return key
-    raise TypeError(f"a stored key must be plain, got {type(key).__name__}")
+    raise TypeError(
+        "a stored name must be a text, a number, true, false, bytes or a tuple of these, "
+        f"got {shown(key)} of type {type(key).__name__}"
+    )
 
 
 def _extension(code: int, data: memoryview) -> Plain:
