@@ -28,8 +28,12 @@ class _FleetGroup(LazyGroup):
     """A group whose command may be left out: `fleet SOURCE` is `fleet run SOURCE`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Insert the default command unless there is one, or help is requested."""
-        if args and args[0] not in {*_TABLE, *ctx.help_option_names}:
+        """Insert the default command unless there is one, or help is requested.
+
+        A single word is a mistyped command: a source has a scheme.
+        """
+        known = {*_TABLE, *ctx.help_option_names}
+        if args and args[0] not in known and not args[0].isidentifier():
             args = [_DEFAULT, *args]
         return super().parse_args(ctx, args)
 
