@@ -116,6 +116,8 @@ def command(
     network.check(*opened, needed="--dashboard, --http or --metrics-port")
     if source is None and ports.http is None:
         raise ConfigError("`--source` must be given, or --http PORT for rows that clients send")
+    if source is None and reading.keys is not None:
+        raise ConfigError("`--keys` needs --source with a zmq+ URL")
     learning.check()
     stored = stored_options(state.checkpoint)
     reading = with_stored(reading, stored, state.checkpoint)

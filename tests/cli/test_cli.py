@@ -321,6 +321,12 @@ def test_inspect_reads_a_saved_model_and_load_reads_a_checkpoint(loco, rows, tmp
             ],
             "durability",
         ),
+        (
+            ["serve", "--http", "8080", "--keys", "none", "--checkpoint", "s"],
+            "`--keys` needs --source with a zmq+ URL",
+        ),
+        (["fleet", "wrost", "s"], "there is no command 'wrost'; did you mean 'worst'"),
+        (["fleet", "rows.csv", "--key", "u", "--checkpoint", "s"], "did you mean 'csv:rows.csv'?"),
     ],
 )
 def test_bad_input_is_one_sentence_and_changes_nothing(loco, rows, tmp_path, words, named):
