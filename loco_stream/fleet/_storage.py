@@ -145,6 +145,8 @@ def open_storage(location: Location, owner: str | None = None, lease: float = 10
     lease: seconds after which an object store counts a process that does not renew its lease as
         dead
     """
+    if not isinstance(location, str | os.PathLike):
+        raise ConfigError(f"`directory` must be a path or a URL, got {type(location).__name__}")
     if "://" not in os.fspath(location):
         return DirectoryStorage(location)
     from loco_stream.fleet._object_storage import ObjectStorage
