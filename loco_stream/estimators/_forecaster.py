@@ -37,7 +37,11 @@ from loco_stream.estimators._parameters import GetSetParams, explains_parameters
 def _check_horizon(horizon: object, xs: FutureRows) -> None:
     if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
         raise InputError(f"`horizon` must be a positive integer, got {shown(horizon)}")
-    if xs is not None and len(xs) != horizon:
+    if xs is None:
+        return
+    if not isinstance(xs, Sequence | np.ndarray):
+        raise InputError(f"`xs` must be a list of dicts, one per step, got {type(xs).__name__}")
+    if len(xs) != horizon:
         raise InputError(
             f"`xs` must have {counted(int(horizon), 'row')}, one per step, got {len(xs)}"
         )
