@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -231,8 +232,19 @@ class Section:
         return Path(path).read_text() if path.endswith(".py") else program.line
 
     def _feed(self, service, n):
-        """Send n rows to a service over ZeroMQ; the labels are swapped halfway."""
+        """Send n rows to a service over ZeroMQ, with labels that are swapped halfway.
+
+        One without that source gets a row over HTTP.
+        """
         found = re.search(r"zmq\+reliable://(\S+)", service.line)
+        alone = re.search(r"serve --http (\d+)", service.line)
+        if n and alone is not None and "--source" not in service.line:
+            row = urllib.request.Request(
+                f"http://127.0.0.1:{alone[1]}/learn",
+                b'{"x": {"speed": 1}, "y": "ok"}',
+                {"Content-Type": "application/json"},
+            )
+            urllib.request.urlopen(row).close()
         if found is None or not n:
             return
         rng = np.random.default_rng(n)

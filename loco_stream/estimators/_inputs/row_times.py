@@ -70,6 +70,8 @@ def seconds_of(name: str, t: Any) -> float:
         return seconds(t)
     if isinstance(t, date):
         return seconds(t)
+    if isinstance(t, str):
+        raise InputError(f"`{name}` must be a number or a datetime, got {shown(t)}")
     return require_number(name, t)
 
 

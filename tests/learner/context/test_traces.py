@@ -423,9 +423,9 @@ def test_an_impossible_memory_is_refused(memory):
 def test_a_time_that_is_no_number_is_refused(t):
     model = small()
     for call in (model.predict_one, model.observe_one):
-        with pytest.raises(InputError, match="`t` must be a finite number"):
+        with pytest.raises(InputError, match=r"`t` must be a (finite )?number"):
             call({0: 1.0}, t)
-    with pytest.raises(InputError, match="`t` must be a finite number"):
+    with pytest.raises(InputError, match=r"`t` must be a (finite )?number"):
         model.learn_one({0: 1.0}, 1, t)
     with pytest.raises(InputError, match=r"`t\[1\]` must be"):
         model.learn_array([[0.0], [1.0]], [0, 1], t=[0.0, t])
