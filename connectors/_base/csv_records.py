@@ -143,7 +143,8 @@ class RecordReader:
 
     def _is_header(self, taken: list[str], record: list[str]) -> bool:
         """Return whether a record is a header, and continue below it."""
-        is_row = len(record) == len(self.header.names) and self.header.words.isdisjoint(record)
+        cells = map(str.strip, record)  # names are known without spaces around them
+        is_row = len(record) == len(self.header.names) and self.header.words.isdisjoint(cells)
         if is_row or len(taken) > 1 or (header := self.header.renewed(taken[0])) is None:
             return False
         self.header = header

@@ -60,6 +60,15 @@ def test_the_header_of_a_rotated_file_holds_for_its_rows(text, rotated):
     assert not source.notes
 
 
+@pytest.mark.parametrize("options", [{}, {"follow": True, "idle": 0.3}])
+def test_a_header_with_spaces_around_its_names_is_no_row(options, tmp_path):
+    path = tmp_path / "rows.csv"
+    header = " speed , number , kind \n"
+    path.write_text(f"{header}0.5,2,b\n{header}0.6,3,b\n")
+    rows = rows_in(CSVSource(path, "kind", **options))
+    assert rows == [({"speed": 0.5, "number": 2}, "b"), ({"speed": 0.6, "number": 3}, "b")]
+
+
 def test_columns_that_come_or_go_with_a_rotation_are_noted(rotated):
     rows, source = rotated("speed,load,kind,gear\n0.5,7,b,3\n")
     assert rows == [({"speed": 0.5, "load": 7, "gear": 3}, "b")]
