@@ -86,7 +86,7 @@ class ArrowSource(TableSource):
             yield from self.records_of(batch)
 
     def _parts(self, start: int) -> Generator[TablePart]:
-        self._bad.clear()
+        self._begin_reading()
         for batch in self._safe_batches(start):
             yield _BatchPart(self, batch, start)
             start += batch.num_rows

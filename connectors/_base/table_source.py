@@ -16,8 +16,8 @@ from collections.abc import (
 )
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import islice
-from typing import Any, Protocol
+from itertools import chain, islice
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -45,6 +45,9 @@ from loco_stream.connectors._base.values import MISSING, event_time, number, seq
 from loco_stream.connectors.ls1._limits import DEFAULT_LIMITS
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Block, Event, Position, Schema
+
+Located: TypeAlias = tuple[str, Mapping[str, Any]]
+"""Where a record is, and the record."""
 
 MAX_FEATURES = DEFAULT_LIMITS.features
 PEEK = 1000  # rows read ahead to find out whether labels are integers, floats or text
@@ -217,6 +220,7 @@ class TableSource(RowSource):
         self._is_label_late = False  # whether none was known when the columns were
         self._has_columns = False
         self._mark: int | None = None  # what `_read_mark` returned for the last row
+        self._skipped_ahead: Counter[str] = Counter()  # bad rows that were read after the last row
         self._set_feature_names()
         super().__init__(name, Schema(task) if task else None, Pace(rate, speed))
 
@@ -331,7 +335,7 @@ class TableSource(RowSource):
         with closing(parts):  # a bad row ends the iteration here, and leaves no file open
             yield from self._events_of(parts)
 
-    def _events_of(self, parts: Iterable[TablePart]) -> Iterator[Event | Sequence[Event]]:
+    def _events_of(self, parts: Iterator[TablePart]) -> Iterator[Event | Sequence[Event]]:
         for part in parts:
             block = self._block_of(part)
             if block is not None:
@@ -340,21 +344,26 @@ class TableSource(RowSource):
                 self.location = ""
                 yield block
                 continue
-            for location, record in self._with_kind(part.records()):
+            for location, record in self._with_kind(part.records(), self._records_of_next(parts)):
                 self.location = location
                 row = self._row_of(record, location)
                 self._row += 1
                 yield [] if row is None else event_of(row, self._row - 1, self.name)
 
+    def _records_of_next(self, parts: Iterator[TablePart]) -> Iterator[Located]:
+        """Yield the records of the next parts while the kind of the labels is not known."""
+        while not self._label and (part := next(parts, None)) is not None:
+            yield from part.records()
+
     def _block_of(self, part: TablePart) -> Block | None:
-        """Return the rows of a part as a block; None if one of them may be bad."""
+        """Return the rows of a part as a block; None if one may be bad or has the first label."""
         table = part.table
         if table is None or not table.num_rows or self.schema is None:
             return None
         try:
             with conversion():
-                if not self._label:
-                    self._set_kind(_known(mapped(table[self._targets[0]], part.text)))
+                if not self._label and _known(mapped(table[self._targets[0]], part.text)):
+                    return None
                 return self._regular_block(part, self.schema.features or ())
         except (IrregularBlock, SourceError):
             return None
@@ -448,7 +457,7 @@ class TableSource(RowSource):
     @property
     def skipped(self) -> Mapping[str, int]:
         """Number of bad rows that were left out, by kind."""
-        return dict(self._bad.counts)
+        return dict(self._bad.counts - self._skipped_ahead)
 
     @property
     def last_error(self) -> str:
@@ -463,23 +472,38 @@ class TableSource(RowSource):
                 yield self._row_of(record, location or f"row {at} of {self.name}")
 
     def _with_kind(
-        self, records: Iterator[tuple[str, Mapping[str, Any]]]
-    ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yield located records; where the first label comes, those after it show its kind."""
+        self, records: Iterator[Located], following: Iterable[Located] = ()
+    ) -> Iterator[Located]:
+        """Yield located records; where the first label comes, those after it show its kind.
+
+        `following`: records after these, which are read on with if the kind needs some of them.
+        """
         for located in records:
             if self._label or not self._first_labels([located[1]]):
                 yield located
                 continue
+            rest = chain(records, following)
             first = [located]
             marks = [self._read_mark()]
-            for following in islice(records, PEEK - 1):
-                first.append(following)
+            skipped = [self._bad.counts.copy()]
+            for read in islice(rest, PEEK - 1):
+                first.append(read)
                 marks.append(self._read_mark())
+                skipped.append(self._bad.counts.copy())
             self._set_kind(self._first_labels(record for _, record in first))
-            for read, mark in zip(first, marks, strict=True):
+            n_skipped = skipped[-1]
+            for read, mark, n_before in zip(first, marks, skipped, strict=True):
                 self._mark = mark
+                self._skipped_ahead = n_skipped - n_before
                 yield read
             self._mark = None
+            yield from rest
+
+    def _begin_reading(self) -> None:
+        """Forget what was noted of rows that are read again."""
+        self._mark = None
+        self._skipped_ahead = Counter()
+        self._bad.clear()
 
     def _read_mark(self) -> int | None:
         """Return what `fingerprint` needs of the record that was read last."""

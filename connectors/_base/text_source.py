@@ -114,8 +114,7 @@ class TextSource(TableSource):
 
     def _records(self, start: int) -> Generator[Record]:
         self._lines = lines = FileLines(self.path, self._encoding)
-        self._mark = None
-        self._bad.clear()
+        self._begin_reading()
         try:
             self._read_header(lines)
             yield from self._after(start, self._parse(lines, self._bad), lines)

@@ -324,8 +324,7 @@ class CSVSource(TextSource):
 
     def _read_parts(self, start: int) -> Generator[TablePart]:
         self._lines = lines = FileLines(self.path, self._encoding)
-        self._mark = None
-        self._bad.clear()
+        self._begin_reading()
         try:
             self._read_header(lines)
             text = ""

@@ -163,6 +163,26 @@ def test_a_table_whose_labels_come_late_is_resumed(kind, tmp_path):
     check_source(lambda: make(tmp_path / "rows"))
 
 
+def test_the_first_label_at_the_end_of_a_part_is_read_on_from(tmp_path):
+    path = tmp_path / "rows.csv"
+    unlabelled = "0.123456,\n"
+    path.write_text("a,y\n" + unlabelled * 60_000)
+    n = next(len(block.X) for block in CSVSource(path, "y").read_blocks())
+    first = [3, *MEASURED[1:]]
+    labelled = "".join(f"0.123456,{y}\n" for y in first)
+    path.write_text(f"a,y\n{unlabelled * (n - 1)}{labelled}{unlabelled * 60_000}")
+    items = list(CSVSource(path, "y").read_blocks())
+    assert [y for y in labels_of(items) if y is not None] == first
+    assert isinstance(items[-1], Block)  # parts are columns again
+
+
+def test_bad_rows_that_are_read_ahead_are_not_counted_yet(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("".join(["a,y\n", *["1,\n"] * 1000, "1,2\n", "1,2\n", "1,2,3\n", "1,2\n"]))
+    source = CSVSource(path, "y", on_bad="skip")
+    assert [len(source.skipped) for y in labels_of(source) if y is not None] == [0, 0, 1]
+
+
 def test_a_resumed_table_keeps_the_kind_of_its_late_labels(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("".join(["a,y\n", *["1,\n"] * 1000, "1,x\n", "1,2\n", *["1,3\n"] * 5]))
