@@ -240,6 +240,8 @@ class AdvancedOptions:
         if isinstance(self.categorical_features, str):
             object.__setattr__(self, "categorical_features", (self.categorical_features,))
         _check_all(self)
+        # the caller may change a list later
+        object.__setattr__(self, "categorical_features", tuple(self.categorical_features))
         if self.projection != "clusters":
             for name in ("n_input_clusters", "rank"):
                 if getattr(self, name) is not None:

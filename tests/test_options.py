@@ -151,11 +151,15 @@ def test_options_that_exclude_each_other_are_refused(flat, message):
         model_options(**flat)
 
 
-def test_options_are_frozen_and_the_callers_dict_is_copied():
+def test_options_are_frozen_and_what_the_caller_may_change_is_copied():
     weights = {"fault": 2.0}
     checked = ModelOptions(class_weight=weights)
     weights["fault"] = 9.0
     assert checked.class_weight == {"fault": 2.0}
+    names = ["id"]
+    advanced = AdvancedOptions(categorical_features=names)
+    names.append("zip")
+    assert advanced == AdvancedOptions(categorical_features="id")
     with pytest.raises(FrozenInstanceError):
         checked.seed = 3
     with pytest.raises(FrozenInstanceError):

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from loco_stream.estimators._regressor import LOCORegressor
 
 
+_NAME_LISTS = frozenset({"categorical_features"})  # parameters that are names of features
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """One parameter of the estimators: name, default and description."""
@@ -62,6 +65,8 @@ def _declared(options: type[DataclassInstance], documented: type) -> dict[str, P
 def parse_settings(pairs: Sequence[str]) -> dict[str, object]:
     """Parse NAME=VALUE pairs: Python literals, comma lists as tuples, anything else as text.
 
+    Names of features are texts: a file may have a column 0.
+
     Examples
     --------
     >>> parse_settings(["rule=np", "hidden_sizes=128,64", "learning_rate=0.5"])
@@ -77,10 +82,14 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, object]:
         name = name.replace("-", "_")
         if name in settings:
             raise ConfigError(f"`--set` must give each name once, got {name} twice")
-        value = literal(text)
-        are_names = value == text and "," in text
-        settings[name] = tuple(map(str.strip, text.split(","))) if are_names else value
+        settings[name] = _names(text) if name in _NAME_LISTS else literal(text)
     return settings
+
+
+def _names(text: str) -> object:
+    """Return names of features, which are texts in every source; a literal may hold commas."""
+    value = literal(text) if text.startswith(("(", "[")) else text.split(",")
+    return tuple(str(name).strip() for name in value) if isinstance(value, list | tuple) else value
 
 
 def literal(text: str) -> object:

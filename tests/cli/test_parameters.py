@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream._cli import main
-from loco_stream._cli._parameters import build_model, parameters
+from loco_stream._cli._parameters import build_model, parameters, parse_settings
 from loco_stream._options import DEFAULTS
 from loco_stream._persistence import format as persist
 from loco_stream._text import did_you_mean, listed
@@ -24,6 +24,22 @@ def url(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("a,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40)))
     return f"csv:{path}?target=y"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("machine", ("machine",)),
+        ("machine, error", ("machine", "error")),
+        ("0", ("0",)),  # the names of columns without one are their numbers, as texts
+        ("0,17", ("0", "17")),
+        ("0, 007", ("0", "007")),
+        ("('a,b', 'c')", ("a,b", "c")),
+    ],
+)
+def test_names_of_features_are_texts(text, names):
+    settings = parse_settings([f"categorical_features={text}"])
+    assert build_model("classification", 0, settings).advanced.categorical_features == names
 
 
 @pytest.mark.parametrize("command", ["run", "serve", "fleet"])
