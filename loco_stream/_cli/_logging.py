@@ -116,7 +116,7 @@ def log_to_stderr() -> Iterator[None]:
     _ROOT.setLevel(logging.INFO)
     with warnings.catch_warnings():
         warnings.simplefilter("always", LocoStreamWarning)
-        warnings.showwarning = _log_warning
+        warnings.showwarning = _warning_log()
         try:
             yield
         finally:
@@ -124,17 +124,25 @@ def log_to_stderr() -> Iterator[None]:
             _ROOT.setLevel(level)
 
 
-def _log_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    own = issubclass(category, LocoStreamWarning)
-    where = "" if own else f" ({category.__name__}, {filename}:{lineno})"
-    LOGGER.warning("%s%s", message, where)
+def _warning_log() -> Callable[..., None]:
+    """Return what logs warnings; one of this package that every key of a fleet has, once."""
+    logged: set[str] = set()
+
+    def log(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if not issubclass(category, LocoStreamWarning):
+            LOGGER.warning("%s (%s, %s:%d)", message, category.__name__, filename, lineno)
+        elif str(message) not in logged:
+            logged.add(str(message))
+            LOGGER.warning("%s", message)
+
+    return log
 
 
 def _configure(options: LogOptions) -> None:

@@ -685,6 +685,8 @@ class ModelCore:
                 check_state(settings, state, len(self.slots), len(self.classes))
                 self.adopt(settings, state)
                 self._check_answers()
+            if self.n_seen >= self.warnings.due:  # judged before the model was saved
+                self.warnings = DataWarnings()
 
     def _without_readouts(self, settings: Settings, arrays: SavedArrays) -> dict[str, Array]:
         """Restore the readouts of sequences; return the arrays that are not their own.

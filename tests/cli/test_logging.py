@@ -147,6 +147,17 @@ def test_warnings_are_records(folder, monkeypatch):
     assert "nobody reads this" in messages
 
 
+def test_a_warning_that_many_models_have_is_logged_once(folder, monkeypatch):
+    def warn(*args):
+        for i in range(6):
+            text = f"column {i % 2} of a key"
+            warnings.warn(text, LocoStreamWarning, stacklevel=1)
+
+    monkeypatch.setattr("loco_stream._cli._engine_run.warm_up", warn)
+    for _ in range(2):  # of each command
+        assert loco("run", *SKIP).stderr.count("of a key") == 2
+
+
 def test_a_command_leaves_the_logger_as_it_was(folder):
     logger = logging.getLogger("loco_stream")
     before = (logger.level, list(logger.handlers))

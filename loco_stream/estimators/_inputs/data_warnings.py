@@ -13,8 +13,8 @@ from loco_stream.errors import LocoStreamWarning
 _ROWS = 100  # before a column is judged: fewer values may all be missing by chance
 _SHOWN = 5  # names in one sentence
 _PACKAGE = "loco_stream."
-# what names of columns end in whose numbers are names: machine_id, errorCode, Plant.nr, id
-_OF_NAMES = re.compile(r"((^|[^a-zA-Z])(id|code|nr|zip)|[a-z](Id|ID|Code|Nr|Zip))$", re.ASCII)
+# what names of columns end in whose numbers are names: machine_id, MACHINE_ID, errorCode, id
+_OF_NAMES = re.compile(r"((^|[^a-zA-Z])(?i:id|code|nr|zip)|[a-z](Id|ID|Code|Nr|Zip))$", re.ASCII)
 
 
 class DataWarnings:

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pytest
 
-from loco_stream import AdvancedOptions, LOCOClassifier, LOCORegressor
+from loco_stream import AdvancedOptions, LOCOClassifier, LOCORegressor, load, save
 from loco_stream.errors import LocoStreamWarning
 
 pytestmark = pytest.mark.filterwarnings("error::loco_stream.errors.LocoStreamWarning")
@@ -57,7 +57,9 @@ def test_texts_and_rare_numbers_raise_no_warning():
         model.learn_one({**x, "late": 1.0 if i == 90 else None}, i % 2)
 
 
-@pytest.mark.parametrize("name", ["id", "machine_id", "deviceId", "error.code", "zip"])
+@pytest.mark.parametrize(
+    "name", ["id", "machine_id", "deviceId", "error.code", "zip", "ID", "PLANT_NR"]
+)
 def test_a_column_whose_numbers_may_be_names_is_named_once(name):
     model = LOCOClassifier(seed=0)
     stream = rows(250, **{name: 7})
@@ -74,6 +76,22 @@ def test_a_categorical_feature_that_no_row_has_is_named():
     learn_first(model, 99)
     with pytest.warns(LocoStreamWarning, match="column 'shop' held no number, and no text"):
         model.learn_one({"a": 1.0}, 1)
+
+
+def test_a_saved_model_does_not_warn_again_of_a_categorical_feature(tmp_path):
+    model = LOCOClassifier(seed=0, advanced=AdvancedOptions(categorical_features=("shop",)))
+    with pytest.warns(LocoStreamWarning, match="column 'shop'"):
+        learn_first(model, 100)
+    save(model, tmp_path / "model")
+    load(tmp_path / "model").learn_one({"a": 1.0}, 1)
+
+
+def test_a_model_that_was_saved_early_warns_of_a_categorical_feature(tmp_path):
+    model = LOCOClassifier(seed=0, advanced=AdvancedOptions(categorical_features=("shop",)))
+    learn_first(model, 50)
+    save(model, tmp_path / "model")
+    with pytest.warns(LocoStreamWarning, match="column 'shop'"):
+        learn_first(load(tmp_path / "model"), 50)
 
 
 def learn_first(model, n):
