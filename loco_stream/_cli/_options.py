@@ -158,14 +158,17 @@ class SourceOptions:
         )
 
     def bounds_for(self, source: Source) -> NameBounds | None:
-        """Return the bounds on names for a source; None for fixed columns without --limit.
+        """Return the bounds on names for a source; without --limit, those of a recording are few.
 
-        Each row of JSON may bring further names.
+        Fixed columns need none, and each row of JSON may bring further names of features.
         """
+        from loco_stream.engine._admission import NameBounds
+
+        bounds = self.name_bounds()
+        if source.is_live or self.limits:
+            return bounds
         has_fixed_names = source.schema is not None and source.schema.features is not None
-        if has_fixed_names and not source.is_live and not self.limits:
-            return None
-        return self.name_bounds()
+        return None if has_fixed_names else NameBounds(features=bounds.features)
 
     def _bounds(self) -> dict[str, str]:
         bounds = {}

@@ -175,3 +175,20 @@ def test_limits_of_the_command_hold_for_files_too(tmp_path):
     open_source(f"csv:{path}?target=y", limits={"features": "64"}).close()
     with pytest.raises(ConfigError):
         open_source(f"csv:{path}?target=y", limits={"sources": "64"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "bounds"),
+    [
+        ("jsonl", '{"a": 1, "y": "on"}\n', NameBounds(features=4096)),
+        ("csv", "a,y\n1,on\n", None),
+    ],
+)
+def test_the_classes_of_a_recording_are_bounded_by_limit_only(kind, text, bounds, tmp_path):
+    path = tmp_path / "rows"
+    path.write_text(text)
+    source = open_source(f"{kind}:{path}?target=y")
+    assert SourceOptions(None, (), None).bounds_for(source) == bounds
+    limited = SourceOptions(None, ("model_classes=9",), None)
+    assert limited.bounds_for(source) == limited.name_bounds()
+    source.close()
