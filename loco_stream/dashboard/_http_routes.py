@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from loco_stream._decoding import fault, syntax_fault, values_in
+from loco_stream._numbers import shown
 from loco_stream._prediction_mode import mode_arguments
 from loco_stream.connectors._base.values import event_time
 from loco_stream.connectors._line_protocol import LineReader
@@ -320,8 +322,8 @@ def _json(
     async def endpoint(request: Request) -> Response:
         if request.headers.get("origin") is not None:
             raise HTTPException(403, "pages of a browser may not use this API")
-        shown = request.headers.get("authorization", "")
-        if token is not None and not shows_token(shown, token, schemes):
+        given = request.headers.get("authorization", "")
+        if token is not None and not shows_token(given, token, schemes):
             raise HTTPException(401, "send the token: Authorization: Bearer TOKEN")
         answer = await handle(request)
         if answer is None:
@@ -359,9 +361,13 @@ def _time_of(row: LabelledRow) -> float | None:
     if row.t is None:
         return None
     try:
-        return event_time(row.t)
-    except SourceError as error:
-        raise HTTPException(422, str(error).replace("`time`", "`t`")) from None
+        time = event_time(row.t)
+    except SourceError:
+        time = math.nan
+    if math.isnan(time):
+        wanted = "must be seconds since 1970 or an ISO 8601 date"
+        raise HTTPException(422, f"`t` {wanted}, got {shown(row.t)}")
+    return time
 
 
 async def _read(request: Request, kind: type[Body]) -> Body:

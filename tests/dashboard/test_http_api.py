@@ -125,11 +125,10 @@ def test_a_row_may_have_its_event_time():
             assert ask(service.port, "POST", "/learn", body)[0] == 200
         assert seen.times[:3] == [3.5, 7.0, 86400.0]
         assert abs(seen.times[3] - time.time()) < 60
-        status, answer = ask(service.port, "POST", "/learn", {**one, "t": "noon"})
-        assert (status, answer["error"]) == (
-            422,
-            "`t` must be seconds since 1970 or an ISO 8601 date, got 'noon'",
-        )
+        for t, shown in (("noon", "'noon'"), ("nan", "'nan'"), (1e31, "1e+31")):
+            status, answer = ask(service.port, "POST", "/learn", {**one, "t": t})
+            wanted = "`t` must be seconds since 1970 or an ISO 8601 date"
+            assert (status, answer["error"]) == (422, f"{wanted}, got {shown}")
 
 
 def test_a_service_forecasts_a_series_without_features():
