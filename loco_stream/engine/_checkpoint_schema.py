@@ -201,6 +201,8 @@ class _LastErrors(TypedDict):
 
 class _Quality(TypedDict):
     rows: _Counts
+    n_rows: int
+    steady: list[object]  # features that every row had, from the first to the last that had them
     masked: _Counts
     skipped: dict[str, int]
     unknown: _Counts

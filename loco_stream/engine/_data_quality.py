@@ -225,6 +225,8 @@ class DataQuality:
         self._flush_names()
         return {
             "rows": list(self._rows.items()),
+            "n_rows": self._n_rows,
+            "steady": [name for name, n in self._rows.items() if self._last.get(name) == n],
             "masked": list(self._masked_in_order().items()),
             "skipped": self.skipped,
             "unknown": list(self._requests.unknown.items()),
@@ -238,9 +240,8 @@ class DataQuality:
         self._names = ()
         self._n_named = 0
         self._rows = dict(state["rows"])
-        self._n_rows = max(self._rows.values(), default=0)
-        # one that did not come with every row is not watched
-        self._last = {name: n for name, n in self._rows.items() if n == self._n_rows}
+        self._n_rows = state["n_rows"]
+        self._last = {name: self._rows[name] for name in state["steady"]}
         self._masked = dict(state["masked"])
         self._requests.unknown = dict(state["unknown"])
         self._requests.missing = dict(state["missing"])

@@ -168,4 +168,15 @@ def test_a_feature_that_came_always_and_comes_no_longer_is_named():
     sentence = (
         "column 'a' came with each of the first 500 rows, and with none of the 150 rows since"
     )
-    assert again.report()["unused"] == [sentence]
+    assert again.report()["unused"] == [sentence, lost.format(n=350)]
+
+
+def test_after_a_resume_no_feature_is_named_that_did_not_come_with_every_row():
+    quality = DataQuality(PairSource([]), takes_text=True)
+    for i in range(500):
+        quality.count_row({"a" if i % 5 < 3 else "b": 1.0})
+    again = DataQuality(PairSource([]), takes_text=True)
+    again.restore_state(quality.export_state())
+    for _ in range(150):
+        again.count_row({"b": 1.0})
+    assert again.report()["unused"] == []

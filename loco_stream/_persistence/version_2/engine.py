@@ -85,9 +85,14 @@ def _events(old: State, model: Arrays) -> Config:
     ledger = old["ledger"]
     delayed = [[*place, _row(row, model)] for *place, row in old["due"]]
     names = ("rows", "masked", "skipped", "unknown", "missing")
-    quality = {name: ledger[name] for name in names}
+    n_rows = counters["n_samples"] + len(old["pending"]["rows"]) + len(delayed)
+    quality = {
+        **{name: ledger[name] for name in names},
+        "n_rows": n_rows,
+        "steady": [name for name, n in ledger["rows"] if n == n_rows],
+    }
     return {
-        "n_rows": counters["n_samples"] + len(old["pending"]["rows"]) + len(delayed),
+        "n_rows": n_rows,
         "text_columns": {"counts": [], "left_out": [], "numbers": [], "odd": []},
         "n_rejected": counters["n_rejected"],
         "n_set_aside": counters["n_set_aside"],

@@ -52,9 +52,10 @@ def test_predictions_of_pending_rows_of_a_key_are_converted(arrays, ticket):
 def test_predictions_of_rows_with_a_delayed_label_are_converted(arrays, ticket):
     old = {
         "counters": {"n_samples": 3, "n_rejected": 0, "n_set_aside": 0, "n_asked": 0},
-        "ledger": dict.fromkeys(
-            ("rows", "masked", "skipped", "unknown", "missing", "unread", "last"), 0
-        ),
+        "ledger": {
+            **dict.fromkeys(("masked", "skipped", "unknown", "missing", "unread", "last"), 0),
+            "rows": [["a", 5], ["b", 4]],
+        },
         "now": 0.0,
         "arrived": 5,
         "due": [[9, "label", waiting(ticket)], [10, "label", waiting(None)]],
@@ -62,7 +63,8 @@ def test_predictions_of_rows_with_a_delayed_label_are_converted(arrays, ticket):
         "pending": {"rows": []},
     }
     events = _events(old, arrays)
-    assert events["n_rows"] == 5
+    assert events["n_rows"] == events["quality"]["n_rows"] == 5
+    assert events["quality"]["steady"] == ["a"]
     rows = events["delayed"]["rows"]
     converted = convert_ticket(ticket, arrays)
     assert rows == [
