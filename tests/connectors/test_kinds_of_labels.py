@@ -19,8 +19,10 @@ from loco_stream.engine._task import find_task, task_of_labels
 from loco_stream.errors import SourceError
 from loco_stream.estimators import LOCOClassifier, LOCORegressor
 from loco_stream.monitor import TaskMonitor
-from loco_stream.stream import Block, Labels, Sample
+from loco_stream.stream import Block, Labels, Sample, Schema
 from loco_stream.testing import check_source
+from tests.engine.test_checkpoint import kill_after
+from tests.helpers.standin import ListSource
 
 VALUES = [f"{i + 0.5}" for i in range(10)]
 
@@ -273,3 +275,17 @@ def test_a_live_stream_waits_for_columns_that_the_first_rows_lack(tmp_path):
     *_, last = events
     assert (last.x, last.y) == ({"a": 2, "b": 3}, "on")
     source.close()
+
+
+def test_a_task_that_the_source_inferred_outlasts_a_kill(tmp_path):
+    rows = [[Sample({"a": float(i)}, 3 if i >= 5 else None, i)] for i in range(40)]
+    source = ListSource(rows, needs_log=True)
+    source.schema = Schema("regression")  # from labels that the log does not have yet
+    model, monitor = choose("classification")
+    options = {"task": "classification", "choose": choose, "checkpoint": tmp_path}
+    kill_after(StreamEngine(model, source, monitor=monitor, **options), 12)
+    model, monitor = choose("regression")
+    source = ListSource(rows, needs_log=True)
+    options = {"task": "regression", "checkpoint": tmp_path, "resume": True}
+    report = StreamEngine(model, source, monitor=monitor, **options).run()
+    assert (report["task"], report["n_samples"]) == ("regression", 35)
