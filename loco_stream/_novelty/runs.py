@@ -32,8 +32,8 @@ from loco_stream._novelty.state import (
 from loco_stream._novelty.tails import MOST
 
 STUCK_SCORE = 8.0  # at which a run is reported
-LEAST_RUNS = 5.0  # of a value, from which its runs are known
-LONGER = 2.0  # than the longest one of a value: a run that is reported
+LEAST_RUNS = 5.0  # of a value, before a further run is compared with them
+TIMES_LONGEST = 2.0  # a run is too long beyond this multiple of the value's longest one
 
 
 @kernel
@@ -80,7 +80,7 @@ def _own_score(state, c, kind, x):
     run = figures[c, STAY] + 1.0
     if not _is_value(held, kind, x) or held[HELD_RUNS] < LEAST_RUNS:
         return 0.0
-    if run <= LONGER * held[HELD_LONGEST]:
+    if run <= TIMES_LONGEST * held[HELD_LONGEST]:
         return 0.0
     share = (held[HELD_SAME] + 1.0) / (held[HELD_ROWS] + 2.0)
     return min(-run * math.log10(share), MOST)

@@ -117,7 +117,7 @@ def naive_runs(cells):
         if len(set(before)) <= VALUES_HELD:
             run, ended = _run_of(before, cell)
             own = [n for value, n in ended if value == cell]
-            if len(own) >= runs.LEAST_RUNS and run > runs.LONGER * (max(own) - 1):
+            if len(own) >= runs.LEAST_RUNS and run > runs.TIMES_LONGEST * (max(own) - 1):
                 score = _score_of(run, own, 2.0)
         if cell[0] == NUMBER:
             run, ended = _run_of([old for old in before if old[0] == NUMBER], cell)

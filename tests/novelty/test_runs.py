@@ -78,7 +78,9 @@ def test_a_contact_that_stays_on_raises_one_alarm(on):
     assert sum(column == "valve" for _, column in alarms) == 1
 
 
-def test_a_column_of_many_values_has_no_runs_of_its_own():
-    levels = [float(k % (VALUES_HELD + 1)) for k in range(400)]
-    scores = scores_of([(NUMBER, x) for x in levels for _ in range(4)] + [(NUMBER, 0.0)] * 4)
-    assert scores[-4:].max() == 0.0
+@pytest.mark.parametrize("n_values", [VALUES_HELD, VALUES_HELD + 1])
+def test_only_a_column_of_few_values_has_runs_value_by_value(n_values):
+    usual = [(NUMBER, float(n_values - 1))] * 200
+    others = [(NUMBER, float(k)) for k in range(n_values - 1) for _ in range(4)]
+    scores = scores_of((usual + others) * 6 + usual + [(NUMBER, 0.0)] * 100)
+    assert (scores[-1] >= runs.STUCK_SCORE) == (n_values == VALUES_HELD)
