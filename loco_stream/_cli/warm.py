@@ -10,7 +10,7 @@ from loco_stream._ranges import Choice
 
 _HELP = """Compile the learning step for this machine and keep it in the compile cache.
 
-The first command on a machine compiles for about 25 s of CPU time; after `warm`, commands
+The first command on a machine compiles for 25 to 40 s of CPU time; after `warm`, commands
 start at once. Run it when an image is built, or after an update of loco-stream, numba or Python.
 What a wheel with machine code brings along is not compiled again.
 
