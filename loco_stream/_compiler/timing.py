@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from numba.core import event
 
-COMPILING = "compiling once, takes about 25 s of CPU time"
+COMPILING = "compiling once, takes 25 to 40 s of CPU time"
 
 
 class _Timer(event.Listener):
