@@ -56,4 +56,6 @@ def command() -> None:
       loco-stream fleet worst fleet/
       loco-stream fleet reset ipc:///tmp/fleet "press 7"
       loco-stream fleet forecast ipc:///tmp/fleet "press 7"
+      loco-stream fleet export fleet/ "press 7" --to press-7.loco
+      loco-stream fleet merge fleet/ "press 7" "press 8" --to presses.loco
     """

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from loco_stream import __version__
-from loco_stream._cli._advice import advised
+from loco_stream._cli._advice import advised, misuse
 from loco_stream._cli._lazy_group import LazyGroup
 from loco_stream._cli._logging import CommandError, log_to_stderr, report_failure
 from loco_stream._cli._renamed import REMOVED_COMMANDS
@@ -30,6 +30,9 @@ _COMMANDS = (
     "nir",
     "warm",
 )
+
+# what a group without a command raises; click 8.1 prints its help and exits
+_HELP = getattr(click.exceptions, "NoArgsIsHelpError", click.exceptions.Exit)
 
 
 class _Refusal(CommandError):
@@ -58,12 +61,13 @@ class _Main(LazyGroup):
             return super().invoke(ctx)
         except LocoStreamError as error:
             raise _Refusal(advised(error)) from error
-        except click.NoSuchOption as error:
-            owners = self._commands_with(ctx, error.option_name)
-            if not owners:
-                raise
-            own = ctx.command_path if error.ctx is None else error.ctx.command_path
-            raise _Refusal(f"`{own}` has no option {error.option_name}: {owners}") from error
+        except _HELP:
+            raise
+        except click.UsageError as error:
+            text = misuse(error)
+            if isinstance(error, click.NoSuchOption):
+                text += self._commands_with(ctx, error.option_name)
+            raise _Refusal(text) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception:
@@ -72,13 +76,13 @@ class _Main(LazyGroup):
             raise
 
     def _commands_with(self, ctx: click.Context, option: str) -> str:
-        """Return which other commands have an option, as the end of a sentence; "" if none has."""
+        """Return which other commands have an option, as the end of a sentence."""
         owners = [
             f"`{ctx.command_path} {name}`"
             for name in self.list_commands(ctx)
             if option in _options(ctx, self.get_command(ctx, name))
         ]
-        return f"it is an option of {' and '.join(owners)}" if owners else ""
+        return f"; it is an option of {' and '.join(owners)}" if owners else ""
 
 
 def _options(ctx: click.Context, command: click.Command | None) -> set[str]:

@@ -563,9 +563,32 @@ def test_a_nir_file_is_printed_checked_and_run(loco, tmp_path):
 def test_an_option_of_another_command_names_that_command(arguments, owners):
     done = CliRunner().invoke(main, arguments, prog_name="loco-stream")
     assert done.exit_code == 2
-    assert done.stderr.rstrip().endswith(f": it is an option of {owners}")
+    assert done.stderr.rstrip().endswith(f"; it is an option of {owners}")
+    assert len(done.stderr.splitlines()) == 1
 
 
-def test_an_option_of_no_command_is_answered_as_before():
-    done = CliRunner().invoke(main, ["run", "rows.csv", "--no-such"])
-    assert "No such option '--no-such'" in done.stderr
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("run rows.csv --no-such", "`loco-stream run` has no option --no-such"),
+        ("run a --sed 1", "`loco-stream run` has no option --sed; did you mean '--seed'"),
+        ("serve", "`--checkpoint` must be given, as in `loco-stream serve --source zmq+"),
+        ("fleet x:y", '`--key` must be given, as in `loco-stream fleet "csv:rows.csv?target=kind"'),
+        ("watch", "`SOURCE` must be given, as in `loco-stream watch csv:sensors.csv`"),
+        ("control a", "`COMMAND` must be given, as in `loco-stream control ipc:///tmp/loco"),
+        ("fleet merge a k", "`--to` must be given, as in `loco-stream fleet merge fleet/ "),
+        ("fleet evict a", "`KEY` must be given, as in `loco-stream fleet evict [OPTIONS] "),
+        ("run a --seed", "option '--seed' requires an argument"),
+        ("run a b", "got unexpected extra argument (b) (`loco-stream run --help` shows"),
+    ],
+)
+def test_a_mistaken_command_line_is_answered_in_one_sentence(line, sentence):
+    done = CliRunner().invoke(main, line.split(), prog_name="loco-stream")
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"loco-stream: {sentence}"), done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_group_without_a_command_prints_its_help():
+    done = CliRunner().invoke(main, ["config"], prog_name="loco-stream")
+    assert "Commands:\n  check" in done.output
