@@ -9,19 +9,30 @@ first table hold for every command, those in a table ``[run]``, ``[serve]``, ``[
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+from warnings import warn
 
 import click
 
 from loco_stream._cli._option_group import PATH, given, headings_of
 from loco_stream._text import did_you_mean, reason_of
-from loco_stream.errors import ConfigError
+from loco_stream.errors import ConfigError, LocoStreamWarning
 
 COMMANDS = ("run", "serve", "watch", "fleet")
 _PREFIX = "LOCO_STREAM_"
+# variables that are no options: those of the library and its benchmarks, and secrets
+_SERVICES = ("INFLUX", "KAFKA", "MQTT", "NATS", "OPCUA", "REDIS")
+_SECRETS = ("HTTP_SECRET", *(f"{name}_PASSWORD" for name in _SERVICES))
+_VARIABLES = (
+    *("CACHE_DIR", "DATA", "PLAIN_JIT", "STATE_BYTES", "V01"),
+    *_SECRETS,
+    *(f"{name}_FILE" for name in _SECRETS),
+)
 _PAIRS = ("set", "limit", "threshold", "cost")  # options that a table may hold
 _OWN = frozenset({"config", "print_config", "help"})
 
@@ -61,6 +72,14 @@ class ConfiguredCommand(click.Command):
             ),
         ]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options; a missing one may be due to a mistyped variable."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.MissingParameter:
+            warn_of_variables()
+            raise
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options under the headings of their groups."""
         headings = headings_of(self.callback)
@@ -83,6 +102,30 @@ class ConfiguredCommand(click.Command):
                 click.echo(as_toml(_given_values(ctx)), nl=False)
             return None
         return super().invoke(ctx)
+
+
+def warn_of_variables() -> None:
+    """Warn of variables of the environment that are named like options, and that nothing reads."""
+    names = [name.removeprefix(_PREFIX) for name in os.environ if name.startswith(_PREFIX)]
+    if set(names) <= {*_VARIABLES}:  # importing all commands takes time
+        return
+    options = [str(p.envvar) for name in COMMANDS for p in command_named(name).params]
+    known = {name.removeprefix(_PREFIX) for name in options} | {*_VARIABLES}
+    for name in names:
+        if name not in known:
+            warn(
+                f"the environment variable {_PREFIX}{name} is ignored: there is no option "
+                f"{name!r}{did_you_mean(name, known)}",
+                LocoStreamWarning,
+                stacklevel=2,
+            )
+
+
+def command_named(name: str) -> click.Command:
+    """Return one of `COMMANDS`."""
+    module = "_fleet_run" if name == "fleet" else name  # `fleet` itself is a group
+    found: click.Command = import_module(f"loco_stream._cli.{module}").command
+    return found
 
 
 def _load(context: click.Context, parameter: click.Parameter, path: str | None) -> None:

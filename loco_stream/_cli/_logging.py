@@ -20,6 +20,7 @@ from typing import IO, TextIO
 
 import click
 
+from loco_stream._cli._config import warn_of_variables
 from loco_stream._cli._option_group import Command, option_group
 from loco_stream._ranges import Choice
 from loco_stream._text import one_line
@@ -164,6 +165,7 @@ def log_options(function: Command) -> Command:
     @wraps(function)
     def command(*, log: LogOptions, **values: object) -> object:
         _configure(log)
+        warn_of_variables()
         return function(log=log, **values)
 
     return _OPTIONS(command)

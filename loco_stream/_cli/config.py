@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 import click
 
-from loco_stream._cli._config import COMMANDS, command_tables, option_values, read_config
+from loco_stream._cli._config import (
+    COMMANDS,
+    command_named,
+    command_tables,
+    option_values,
+    read_config,
+)
 from loco_stream._cli._http_api import check_http
 from loco_stream._cli._network_options import LOOPBACK, NetworkOptions
 from loco_stream._cli._option_group import PATH
@@ -51,7 +56,7 @@ def _fitting(config: Mapping[str, Any], file: str) -> str:
     """Return the first command that has all options in the file, `serve` if none has."""
     for name in ("serve", "run", "watch", "fleet"):
         try:
-            option_values(config, _command(name), file)
+            option_values(config, command_named(name), file)
         except ConfigError:
             continue
         return name
@@ -61,7 +66,7 @@ def _fitting(config: Mapping[str, Any], file: str) -> str:
 def _check(config: Mapping[str, Any], name: str, file: str) -> None:
     from loco_stream.connectors._urls import check_url
 
-    found = _command(name)
+    found = command_named(name)
     values = option_values(config, found, file)
     context = click.Context(found, info_name=name)
     context.default_map = values
@@ -105,9 +110,3 @@ def _check_addresses(values: Mapping[str, Any], context: click.Context) -> None:
         check_http(values["http"], network)
     if values.get("dashboard") or values.get("metrics_port") is not None:
         network.check_token()
-
-
-def _command(name: str) -> click.Command:
-    module = "_fleet_run" if name == "fleet" else name  # `fleet` itself is a group
-    found: click.Command = import_module(f"loco_stream._cli.{module}").command
-    return found

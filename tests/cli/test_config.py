@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -9,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream._cli import main
-from loco_stream._cli._config import COMMANDS, read_config
-from loco_stream._cli.config import _command
+from loco_stream._cli._config import _VARIABLES, COMMANDS, command_named, read_config
 
-DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "docs" / "deploy"
 SERVE = ["serve", "--http", "8080", "--checkpoint", "state"]
 
 
@@ -180,9 +181,39 @@ def test_a_missing_file_is_refused():
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_has_an_environment_variable(name):
     hidden = {"print_config"}
-    for parameter in _command(name).params:
+    for parameter in command_named(name).params:
         if parameter.expose_value and parameter.name not in hidden:
             assert str(parameter.envvar).startswith("LOCO_STREAM_"), parameter.name
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("CHEKPOINT", "; did you mean 'CHECKPOINT'"),
+        ("MQTT_PASWORD", "; did you mean 'MQTT_PASSWORD'"),
+        ("ZZ", "\n"),
+        ("CONFIGURATION", "; did you mean 'CONFIG'"),
+    ],
+)
+def test_an_environment_variable_that_nothing_reads_is_named(name, near):
+    expected = f"LOCO_STREAM_{name} is ignored: there is no option '{name}'{near}"
+    unread = {f"LOCO_STREAM_{name}": "a", "LOCO_STREAM_STATE_BYTES": "1000000"}
+    for command in (["run", "csv:none.csv?target=y"], ["serve"]):  # serve lacks a folder
+        shown = loco(*command, **unread)
+        assert shown.exit_code == 2
+        assert shown.stderr.count(expected) == 1, shown.stderr
+    assert "is ignored" not in loco("run", "csv:none.csv", LOCO_STREAM_CHECKPOINT_EVERY="9").stderr
+
+
+def test_every_variable_that_the_package_reads_is_known():
+    read = set()
+    for folder in ("loco_stream", "connectors", "benchmarks"):
+        for path in (ROOT / folder).rglob("*.py"):
+            read |= {*re.findall(r"\bLOCO_STREAM_([A-Z0-9_]+)\b", path.read_text())}
+    options = {parameter.envvar for name in COMMANDS for parameter in command_named(name).params}
+    known = {str(name).removeprefix("LOCO_STREAM_") for name in options} | {*_VARIABLES}
+    assert read <= known
+    assert {name for name in _VARIABLES if not name.endswith("_FILE")} <= read
 
 
 def test_serve_needs_a_source_or_http():
@@ -223,7 +254,7 @@ def test_the_published_configuration_is_valid(name):
 
 
 def test_the_published_container_sets_options_that_exist():
-    known = {parameter.envvar for parameter in _command("serve").params}
+    known = {parameter.envvar for parameter in command_named("serve").params}
     lines = (DEPLOY / "Containerfile").read_text().split()
     used = {word.partition("=")[0] for word in lines if word.startswith("LOCO_STREAM_")}
     assert used - known == {"LOCO_STREAM_CACHE_DIR"}
