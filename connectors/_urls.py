@@ -11,7 +11,7 @@ from loco_stream._text import did_you_mean
 from loco_stream.connectors._base.checks import check_task
 from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.options import convert, split_query
-from loco_stream.connectors._base.secrets import read_private, secret
+from loco_stream.connectors._base.secrets import password, read_private, secret
 from loco_stream.connectors._base.table_source import TableSource
 from loco_stream.connectors._base.values import split_server
 from loco_stream.connectors._registry import SINKS, SOURCES, Table, connectors, find
@@ -127,12 +127,13 @@ def open_sink(url: str) -> Sink:
 
 
 def check_url(url: str, *, is_sink: bool = False) -> None:
-    """Check the scheme, the address and the options of a URL without opening it.
+    """Check the scheme, the address, the options and the password of a URL without opening it.
 
     Raises
     ------
     ConfigError
-        An option is unknown or does not take its value, or there is no program to run.
+        An option is unknown or does not take its value, there is no program to run, or the file
+        of a password cannot be read.
     SourceError
         The scheme of a source is unknown.
 
@@ -145,6 +146,10 @@ def check_url(url: str, *, is_sink: bool = False) -> None:
     entry, where, options = _parsed(url, is_sink=is_sink)
     if entry.has_server:
         split_server(where, entry.example, needs_name=entry.needs_name)
+    if entry.secret:
+        secret(entry.secret, options.get("secret_file"))
+    elif entry.has_server:
+        password(entry.scheme.upper())
     if is_sink and "only" in options:
         check_kinds(options["only"])
     if is_sink and entry.scheme == "exec":

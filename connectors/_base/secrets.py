@@ -24,10 +24,7 @@ def password(service: str) -> str | None:
     path = os.environ.get(f"{variable}_FILE")
     if path is None:
         return os.environ.get(variable)
-    try:
-        return read_private(path).rstrip("\r\n")
-    except ConfigError as error:
-        raise ConfigError(f"{variable}_FILE: {error}") from None
+    return read_private(path, f"{variable}_FILE ").rstrip("\r\n")
 
 
 def secret(variable: str, path: str | None = None) -> str | None:
@@ -41,8 +38,9 @@ def secret(variable: str, path: str | None = None) -> str | None:
     ConfigError
         The file cannot be read, or others can read it.
     """
+    what = "secret_file " if path else f"{variable}_FILE "
     path = path or os.environ.get(f"{variable}_FILE")
-    return os.environ.get(variable) if path is None else read_private(path).strip()
+    return os.environ.get(variable) if path is None else read_private(path, what).strip()
 
 
 def read_private(path: str | Path, what: str = "") -> str:

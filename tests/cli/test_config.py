@@ -162,6 +162,32 @@ def test_an_address_may_have_its_token_from_file_or_environment(file, tmp_path):
     assert not token.exists()  # the check opens and creates nothing
 
 
+@pytest.mark.parametrize(
+    ("text", "variable"),
+    [
+        ("source = 'mqtt://h/rows?username=me'", "MQTT_PASSWORD_FILE"),
+        ("sink = 'influx://h/db'", "INFLUX_PASSWORD_FILE"),
+        ("sink = 'https://h/hook'", "HTTP_SECRET_FILE"),
+        ("sink = 'http://h/hook?secret_file=PATH'", "secret_file"),
+    ],
+)
+def test_the_file_of_a_password_must_be_readable_by_its_owner_alone(
+    file, tmp_path, text, variable, monkeypatch
+):
+    secret = tmp_path / "secret"
+    name = f"LOCO_STREAM_{variable}" if variable.isupper() else variable
+    monkeypatch.setenv(name, str(secret))
+    path = file(text.replace("PATH", str(secret)))
+    missing = loco("config", "check", path, "--command", "serve")
+    assert f"cannot read {name} {secret}: No such file" in missing.stderr
+    secret.write_text("sesame")
+    secret.chmod(0o644)
+    shown = loco("config", "check", path, "--command", "serve")
+    assert f"{name} {secret} can be read by others: chmod 600 {secret}" in shown.stderr
+    secret.chmod(0o600)
+    assert loco("config", "check", path, "--command", "serve").exit_code == 0
+
+
 def test_a_file_with_a_byte_order_mark_is_read(file):
     path = file("\ufeffcheckpoint = 'state'\nhttp = 8080\n")
     assert loco("config", "check", path).stdout == f"{path} is valid for `loco-stream serve`\n"

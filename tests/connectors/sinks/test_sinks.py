@@ -463,7 +463,7 @@ def test_the_run_continues_without_a_sink_whose_thread_failed(tmp_path):
             "http://me:pass@host/x",
             r"must not hold a password, .* in LOCO_STREAM_HTTP_SECRET or secret_file",
         ),
-        ("http://host/x?secret_file=/nowhere", r"cannot read /nowhere: No such file"),
+        ("http://host/x?secret_file=/nowhere", r"cannot read secret_file /nowhere: No such file"),
         ("https://host:abc/x", r"with a port of 1 to 65535, got another host or port"),
         ("http://host:99999/x", r"with a port of 1 to 65535, got another host or port"),
         ("http://host:0/x", r"with a port of 1 to 65535, got another host or port"),

@@ -188,7 +188,7 @@ def test_passwords_come_from_the_environment_or_a_file(tmp_path, monkeypatch):
         (tmp_path / "secret").write_text("sesame\n")
         monkeypatch.setenv("LOCO_STREAM_REDIS_PASSWORD_FILE", str(tmp_path / "secret"))
         (tmp_path / "secret").chmod(0o644)
-        with pytest.raises(ConfigError, match=r"PASSWORD_FILE: .* can be read by others: chmod"):
+        with pytest.raises(ConfigError, match=r"PASSWORD_FILE .* can be read by others: chmod"):
             source_of(server)
         (tmp_path / "secret").chmod(0o600)
         source_of(server).close()
