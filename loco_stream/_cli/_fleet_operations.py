@@ -13,6 +13,7 @@ import click
 from loco_stream._cli._decision import DecisionChange, decision_change
 from loco_stream._cli._option_group import PATH, checked_by, option_group
 from loco_stream._ranges import IntRange
+from loco_stream._text import counted
 
 if TYPE_CHECKING:
     from loco_stream._cli._fleet_control import RemoteOperations
@@ -174,7 +175,7 @@ def evict(where: _Where, keys: Sequence[str]) -> None:
     They are loaded again when their next row arrives.
     """
     with where.open() as fleet:
-        click.echo(f"{fleet.evict(keys=keys)} models were in memory")
+        click.echo(f"evicted {counted(fleet.evict(keys=keys), 'model')}")
 
 
 @click.command("reset")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from loco_stream._text import counted
 from loco_stream.engine._row import Row
 from loco_stream.errors import ConfigError
 from loco_stream.monitor._alarm import DriftAlarm
@@ -148,8 +149,8 @@ class Listeners:
                 sinks[name].restore_state(undelivered)
             elif undelivered:
                 self.notes.append(
-                    f"{len(undelivered)} records that an earlier run may not have delivered to "
-                    f"{name} are dropped: this run has no such sink"
+                    f"{counted(len(undelivered), 'record')} dropped, which an earlier run may not "
+                    f"have delivered to {name}: this run has no such sink"
                 )
 
     def _sinks_of(self, kind: str) -> tuple[Sink, ...]:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from loco_stream._compiler.timing import COMPILING, is_compiling
-from loco_stream._text import one_line
+from loco_stream._text import counted, one_line
 from loco_stream.engine._background_thread import background_thread
 from loco_stream.engine._notebook import cell, in_notebook, progress_html
 from loco_stream.stream import Source
@@ -88,7 +88,7 @@ def line(status: Mapping[str, Any], since: float, left: float | None = None) -> 
         return f"{elapsed}  waiting for the first row{unused}"
     parts = [
         elapsed,
-        f"{status.get('n_samples', 0):,} samples",
+        counted(status.get("n_samples", 0), "sample"),
         *_measures(status),
         *_alarms(status),
         *(f"{status[key]:,} {name}" for key, name in _COUNTS if status.get(key)),
@@ -118,7 +118,7 @@ def _alarms(status: Mapping[str, Any]) -> Iterator[str]:
     if "n_alarms" in status:
         alarm = status["last_alarm"]
         last = "" if alarm is None else f", last at {alarm:,}"
-        yield f"{status['n_alarms']:,} alarms{last}"
+        yield f"{counted(status['n_alarms'], 'alarm')}{last}"
     drift = status.get("last_drift")
     yield "no drift" if drift is None else f"last drift at {drift:,}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -102,9 +102,9 @@ def _check(parts: Sequence[_Part]) -> None:
     for part in parts:
         for name in ("kind", "parameters", "features", "texts"):
             if part.config[name] != first.config[name]:
-                ours, theirs = _difference(first.config[name], part.config[name])
+                what, ours, theirs = _difference(name, first.config[name], part.config[name])
                 raise InputError(
-                    f"models to merge must have the same {name}, got {ours!r:.200} and "
+                    f"models to merge must have the same {what}, got {ours!r:.200} and "
                     f"{theirs!r:.200}"
                 )
         if _shapes(part) != shapes:
@@ -117,14 +117,18 @@ def _check(parts: Sequence[_Part]) -> None:
         )
 
 
-def _difference(ours: object, theirs: object) -> tuple[object, object]:
-    """Return the first entries in which two lists differ, or the values if they are no lists.
+def _difference(name: str, ours: Any, theirs: Any) -> tuple[str, object, object]:
+    """Return what differs: a parameter, or the first entries of two lists, and both values.
 
     A text is an entry of its feature, its text and its slot.
     """
-    if not isinstance(ours, list) or not isinstance(theirs, list):
-        return ours, theirs
-    return next((a, b) for a, b in zip_longest(ours, theirs) if a != b)
+    if name == "parameters":
+        ours, theirs = ({**all_, **all_["advanced"], "advanced": ()} for all_ in (ours, theirs))
+        key = next(key for key in ours if ours[key] != theirs[key])
+        return f"`{key}`", ours[key], theirs[key]
+    if isinstance(ours, list) and isinstance(theirs, list):
+        ours, theirs = next((a, b) for a, b in zip_longest(ours, theirs) if a != b)
+    return name, ours, theirs
 
 
 def _shapes(part: _Part) -> list[tuple[int, ...]]:

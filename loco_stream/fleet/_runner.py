@@ -17,6 +17,7 @@ from loco_stream._joins import n_rows
 from loco_stream._persistence.content import Config
 from loco_stream._persistence.format import decode_plain, encode_plain
 from loco_stream._problems import FORECASTING, is_numeric
+from loco_stream._text import counted
 from loco_stream.engine._admission import Admission, NameBounds
 from loco_stream.engine._forecasting import step_scores
 from loco_stream.engine._listeners import Listeners
@@ -44,16 +45,19 @@ _SCORE_ROWS = 500
 # rows of a recording, which yields them one by one, that are learned together
 _GATHERED_ROWS = 256
 _GATHERED_SECONDS = 0.1
-_UNUSED = {  # by counter: what became of rows, values and labels that were not used
-    "n_without_key": "rows had no value of {key} and were not used",
-    "n_expired": "waiting rows were dropped: no label came within `max_age` ({max_age:g} s), or "
-    "more than {capacity:,} rows waited",
-    "n_orphaned": "labels arrived for rows that were not pending",
-    "n_over_keys": "rows belonged to keys beyond the limit and were not used",
-    "n_over_rate": "rows exceeded the rate of their key and were not used",
-    "n_fill_values": "values counted as missing: they are one of `missing_values`",
-    "n_out_of_time": "rows had {what}, which models of a fleet do not get",
-    "n_unused": "rows or messages of the source were left out; the last error: {error}",
+_UNUSED = {  # by counter: what was not used, and why
+    "n_without_key": ("row", "without a value of {key} left out"),
+    "n_expired": (
+        "waiting row",
+        "dropped: no label came within `max_age` ({max_age:g} s), or more than {capacity:,} rows "
+        "waited",
+    ),
+    "n_orphaned": ("label", "arrived for rows that were not pending"),
+    "n_over_keys": ("row", "of keys beyond the limit left out"),
+    "n_over_rate": ("row", "beyond the rate of a key left out"),
+    "n_fill_values": ("value", "counted as missing: named in `missing_values`"),
+    "n_out_of_time": ("row", "had {what}, which models of a fleet do not get"),
+    "n_unused": ("row", "of the source left out; the last error: {error}"),
 }
 
 
@@ -286,8 +290,8 @@ class FleetRunner:
             "capacity": self._router.capacity,
         }
         shown = [
-            f"{counts[name]:,} {text.format_map(known)}"
-            for name, text in _UNUSED.items()
+            f"{counted(counts[name], thing)} {text.format_map(known)}"
+            for name, (thing, text) in _UNUSED.items()
             if counts[name]
         ]
         shown += self._router.ids.sentences()

@@ -85,7 +85,7 @@ def test_bad_rows_of_the_source_are_counted_noted_and_logged(folder, odd):
     assert done.exit_code == 0, done.output
     report = json.loads((folder / "report.json").read_text())
     assert (report["n_samples"], report["n_unused"]) == (599, 1)
-    noted = "1 rows or messages of the source were left out; the last error: line 8 of rows.csv"
+    noted = "1 row of the source left out; the last error: line 8 of rows.csv"
     assert any(noted in note for note in report["notes"])
     assert noted in done.stderr
 

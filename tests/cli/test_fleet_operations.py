@@ -197,7 +197,7 @@ def test_limits_metrics_and_control_are_options_of_the_command(tmp_path, monkeyp
     report = json.loads((tmp_path / "r.json").read_text())
     assert (report["n_keys"], report["n_over_keys"]) == (2, 20)
     assert (report["n_samples"], report["n_over_rate"]) == (2, 18)
-    assert "20 rows belonged to keys beyond the limit" in " ".join(report["notes"])
+    assert "20 rows of keys beyond the limit left out" in " ".join(report["notes"])
     assert "`--control-token` needs --control" in invoke(
         "csv:rows.csv", "--key", "device", "--checkpoint", "s", "--control-token", "t", code=2
     )

@@ -65,7 +65,7 @@ def test_rows_of_a_fleet_wait_as_long_as_wanted(folder):
     log, found = loco(*command, "--checkpoint", "short", "--max-age", 1e-9)
     assert found == [5, 0, 1]  # the rows of a recording are routed together with their labels
     assert "a row was dropped before its label came" in log
-    assert "note: 1 waiting rows were dropped: no label came within `max_age` (1e-09 s)" in log
+    assert "note: 1 waiting row dropped: no label came within `max_age` (1e-09 s)" in log
 
 
 def test_a_service_and_its_configuration_have_the_options(folder):

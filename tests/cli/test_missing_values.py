@@ -109,7 +109,7 @@ def test_the_key_of_a_fleet_is_never_missing(tables):
     assert (report["n_fill_values"], report["n_keys"], report["n_without_key"]) == (5, 2, 0)
     assert report["n_unlabelled"] == 2
     assert report["worst"] == expected["worst"]
-    assert "5 values counted as missing: they are one of `missing_values`" in report["notes"]
+    assert "5 values counted as missing: named in `missing_values`" in report["notes"]
 
 
 @pytest.mark.parametrize("command", ["run", "watch", "fleet"])

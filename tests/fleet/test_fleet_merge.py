@@ -131,7 +131,9 @@ def test_regressors_are_merged():
     [
         ([], "at least 1 key"),
         ([frozen()], "must have learned at least 1 row"),
-        ([frozen(), frozen(seed=4)], "same parameters"),
+        ([frozen(), frozen(seed=4)], "must have the same `seed`, got 3 and 4"),
+        ([frozen(), frozen(window=9.0)], "must have the same `window`, got 20.0 and 9.0"),
+        ([frozen(), frozen(class_weight={"a": 2})], r"same `class_weight`, got None and .*'a'"),
         ([frozen(readout="delta")] * 2, "`readout` 'recursive', got 'delta'"),
     ],
 )

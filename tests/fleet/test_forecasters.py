@@ -350,7 +350,7 @@ def test_what_a_stream_of_series_cannot_use_is_counted(tmp_path):
     }
     assert {name: report[name] for name in counts} == counts
     assert report["worst"][0]["error"] is not None
-    assert "1 rows had a sequence id, which models of a fleet do not get" in report["notes"]
+    assert "1 row had a sequence id, which models of a fleet do not get" in report["notes"]
     assert any("`y` must be a number" in note for note in report["notes"])
 
 
