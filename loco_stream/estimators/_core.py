@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from copy import deepcopy
-from functools import partial
 from typing import Any, ClassVar, NamedTuple
 from weakref import WeakSet
 
@@ -485,9 +484,7 @@ class ModelCore:
         if self.warnings.due == math.inf or self.state is None:
             return
         if self.warnings.due <= self.n_seen:
-            counts = self.state.statistics.n_values
-            is_input = partial(self.slots.is_input, counts)
-            self.warnings.judge(self.n_seen, is_input, partial(self.slots.is_number, counts))
+            self.warnings.judge(self.n_seen, self.slots, self.state.statistics.n_values)
 
     def decided(self, answers: Float64, proba: Float64, n_known: Int64 | None = None) -> Float64:
         """Return the slots that the decision chooses; without one, `answers`.

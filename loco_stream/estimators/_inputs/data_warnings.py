@@ -6,9 +6,11 @@ import math
 import re
 import sys
 import warnings
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable
 
+from loco_stream._arrays import Float64
 from loco_stream.errors import LocoStreamWarning
+from loco_stream.estimators._inputs.slots import FeatureSlots
 
 _ROWS = 100  # before a column is judged: fewer values may all be missing by chance
 _SHOWN = 5  # names in one sentence
@@ -39,24 +41,31 @@ class DataWarnings:
         self._columns.update(dict.fromkeys(columns, n_seen + _ROWS))
         self.due = min(self._columns.values(), default=math.inf)
 
-    def judge(
-        self,
-        n_seen: int,
-        is_input: Callable[[Hashable], bool],
-        is_number: Callable[[Hashable], bool],
-    ) -> None:
-        """Warn of columns whose first 100 rows held no input, or numbers that may be names."""
+    def judge(self, n_seen: int, slots: FeatureSlots, counts: Float64) -> None:
+        """Warn of columns whose first 100 rows held no input, or numbers that may be names.
+
+        counts: number of values of each slot
+        """
         over = [column for column, due in self._columns.items() if due <= n_seen]
         for column in over:
             del self._columns[column]
         self.due = min(self._columns.values(), default=math.inf)
         for column in over:
-            if not is_input(column):
+            if column not in slots.index:
+                _warn(
+                    f"`categorical_features` names {column!r}, which none of the first {_ROWS} "
+                    "rows has"
+                )
+            elif not slots.is_input(counts, column):
                 _warn(
                     f"column {column!r} held no number, and no text for which a slot was left, in "
                     f"its first {_ROWS} rows: nothing is learned from it"
                 )
-            elif isinstance(column, str) and _OF_NAMES.search(column) and is_number(column):
+            elif (
+                isinstance(column, str)
+                and _OF_NAMES.search(column)
+                and slots.is_number(counts, column)
+            ):
                 _warn(
                     f"column {column!r} holds numbers: if they are names, list it in "
                     "`categorical_features` of AdvancedOptions, or leave it out"

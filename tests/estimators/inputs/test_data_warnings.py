@@ -74,13 +74,13 @@ def test_a_column_whose_numbers_may_be_names_is_named_once(name):
 def test_a_categorical_feature_that_no_row_has_is_named():
     model = LOCOClassifier(seed=0, advanced=AdvancedOptions(categorical_features=("shop",)))
     learn_first(model, 99)
-    with pytest.warns(LocoStreamWarning, match="column 'shop' held no number, and no text"):
+    with pytest.warns(LocoStreamWarning, match="names 'shop', which none of the first 100 rows has"):
         model.learn_one({"a": 1.0}, 1)
 
 
 def test_a_saved_model_does_not_warn_again_of_a_categorical_feature(tmp_path):
     model = LOCOClassifier(seed=0, advanced=AdvancedOptions(categorical_features=("shop",)))
-    with pytest.warns(LocoStreamWarning, match="column 'shop'"):
+    with pytest.warns(LocoStreamWarning, match="`categorical_features` names 'shop'"):
         learn_first(model, 100)
     save(model, tmp_path / "model")
     load(tmp_path / "model").learn_one({"a": 1.0}, 1)
@@ -90,7 +90,7 @@ def test_a_model_that_was_saved_early_warns_of_a_categorical_feature(tmp_path):
     model = LOCOClassifier(seed=0, advanced=AdvancedOptions(categorical_features=("shop",)))
     learn_first(model, 50)
     save(model, tmp_path / "model")
-    with pytest.warns(LocoStreamWarning, match="column 'shop'"):
+    with pytest.warns(LocoStreamWarning, match="`categorical_features` names 'shop'"):
         learn_first(load(tmp_path / "model"), 50)
 
 
