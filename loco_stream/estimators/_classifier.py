@@ -19,8 +19,9 @@ from loco_stream._text import did_you_mean
 from loco_stream.errors import InputError
 from loco_stream.estimators import _sequences
 from loco_stream.estimators._array_rows import learn_table
-from loco_stream.estimators._decision import Costs, Decision, Rule
+from loco_stream.estimators._decision import Costs, Decision, Rule, labels_of
 from loco_stream.estimators._estimator import LOCOEstimator
+from loco_stream.estimators._inputs.data_warnings import warn_of_labels
 from loco_stream.estimators._inputs.frames import frame_like, require_frame
 from loco_stream.estimators._inputs.tables import (
     Names,
@@ -195,6 +196,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     def set_class_weight(self, class_weight: str | Mapping[Hashable, float] | None) -> None:
         """Change the weights of the classes; what was learned stays as it is.
 
+        A label that no row had yet is named in a warning, once there are classes.
+
         Parameters
         ----------
         class_weight
@@ -220,6 +223,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         with core.lock:
             core.change_options(options)
             self.__dict__["class_weight"] = class_weight
+        if isinstance(class_weight, Mapping):
+            warn_of_labels("class_weight", class_weight, core.class_slots)
 
     @property
     def n_threads(self) -> int:
@@ -278,7 +283,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         """Choose predicted classes by thresholds or by costs; without either, the most probable.
 
         Probabilities, and what is learned, stay as they are. The rule is saved with the model. With
-        a `class_weight` it works on the weighted probabilities.
+        a `class_weight` it works on the weighted probabilities. A label that no row had yet is
+        named in a warning, once there are classes.
 
         Parameters
         ----------
@@ -314,6 +320,9 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         decision = Decision.checked(thresholds, costs)
         with self._core.lock:
             self._core.decision = decision
+        if decision is not None:
+            option = "costs" if thresholds is None else "thresholds"
+            warn_of_labels(option, labels_of(decision.rule), self._core.class_slots)
 
     def decide_array(self, proba: ArrayLike, n_known: Sequence[int] | None = None) -> Array:
         """Return the label that is predicted where the classes have these probabilities, (n,).

@@ -188,6 +188,7 @@ class ModelCore:
             raise InputError(f"a model of {sizes} does not fit in memory{reason}") from None
         if self.slots.n_features > n_known:
             self.warnings.watch(list(self.slots.index)[n_known:], self.n_seen)
+        self.warnings.watch_classes(self.classes[n_classes:])
         if new and self.state is not None:
             for name, value in TEXT_STATISTICS.items():
                 getattr(self.state.statistics, name)[new] = value

@@ -630,7 +630,7 @@ def _use(trainer: Trainer, decision: Decision | None) -> None:
     adapter = trainer.adapter
     if not isinstance(adapter.model, LOCOClassifier):
         return
-    adapter.model.set_decision(**({} if decision is None else decision.rule))
+    adapter.model._core.decision = decision  # without a warning: few keys have all labels
     if isinstance(adapter, MixtureAdapter):
         adapter.decision = decision
 

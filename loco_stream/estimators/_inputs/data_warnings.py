@@ -1,4 +1,4 @@
-"""Warnings about the data: columns that bring nothing or may be names, and unknown rows."""
+"""Warnings about the data: columns that bring nothing, doubtful names and classes, unknown rows."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from loco_stream.errors import LocoStreamWarning
 from loco_stream.estimators._inputs.slots import FeatureSlots
 
 _ROWS = 100  # before a column is judged: fewer values may all be missing by chance
+_FRACTIONS = 20  # classes that may be measured values
 _SHOWN = 5  # names in one sentence
 _PACKAGE = "loco_stream."
 # what names of columns end in whose numbers are names: machine_id, MACHINE_ID, errorCode, id
@@ -29,6 +30,7 @@ class DataWarnings:
         self._columns: dict[Hashable, int] = {}
         self.due = math.inf
         self._warned_unknown = False
+        self._n_fractions = 0.0  # among the classes; below 0 once they were named
 
     def copy(self) -> DataWarnings:
         """Return the same in an object of its own."""
@@ -41,8 +43,14 @@ class DataWarnings:
         self._columns.update(dict.fromkeys(columns, n_seen + _ROWS))
         self.due = min(self._columns.values(), default=math.inf)
 
+    def watch_classes(self, labels: Iterable[Hashable]) -> None:
+        """Count new classes that may be measured values."""
+        self._n_fractions += sum(isinstance(y, float) and not y.is_integer() for y in labels)
+        if self._n_fractions >= _FRACTIONS:
+            self.due = 0
+
     def judge(self, n_seen: int, slots: FeatureSlots, counts: Float64) -> None:
-        """Warn of columns whose first 100 rows held no input, or numbers that may be names.
+        """Warn of columns whose first 100 rows held no input or perhaps names, and of classes.
 
         counts: number of values of each slot
         """
@@ -50,6 +58,12 @@ class DataWarnings:
         for column in over:
             del self._columns[column]
         self.due = min(self._columns.values(), default=math.inf)
+        if self._n_fractions >= _FRACTIONS:
+            self._n_fractions = -math.inf
+            _warn(
+                f"{_FRACTIONS} classes are numbers with a fraction: if they are measured values, "
+                "use LOCORegressor"
+            )
         for column in over:
             if column not in slots.index:
                 _warn(
@@ -79,6 +93,13 @@ class DataWarnings:
                 f"the row to predict has none of the model's features: it has {_some(names)}, "
                 f"the model has {_some(known)}"
             )
+
+
+def warn_of_labels(option: str, labels: Iterable[Hashable], known: Collection[Hashable]) -> None:
+    """Warn of labels that an option names and no row had, unless no class is known yet."""
+    unknown = [label for label in labels if label not in known]
+    if known and unknown:
+        _warn(f"`{option}`: no row had the label {_some(unknown)}; the model has {_some(known)}")
 
 
 def _some(names: Collection[Hashable]) -> str:

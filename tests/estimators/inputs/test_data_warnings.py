@@ -74,7 +74,7 @@ def test_a_column_whose_numbers_may_be_names_is_named_once(name):
 def test_a_categorical_feature_that_no_row_has_is_named():
     model = LOCOClassifier(seed=0, advanced=AdvancedOptions(categorical_features=("shop",)))
     learn_first(model, 99)
-    with pytest.warns(LocoStreamWarning, match="names 'shop', which none of the first 100 rows has"):
+    with pytest.warns(LocoStreamWarning, match="names 'shop', which none of the first 100"):
         model.learn_one({"a": 1.0}, 1)
 
 
@@ -104,6 +104,41 @@ def test_texts_categories_and_other_names_are_no_names_in_question():
     model = LOCOClassifier(seed=0, advanced=categorical)
     for i, x in enumerate(rows(150, shop_id=3, unit_id="a", humid=0.5, grid=2.0)):
         model.learn_one(x, i % 2)
+
+
+@pytest.mark.parametrize("by_row", [True, False])
+def test_classes_that_may_be_measured_values_are_named_once(by_row):
+    values = (np.arange(60) + 0.5).tolist()
+    few = [*values[:19] * 3, *np.arange(50.0).tolist()]
+    model = LOCOClassifier(hidden_sizes=4, seed=0)
+    model.learn_array(np.ones((len(few), 1)), few)
+    expected = pytest.warns(LocoStreamWarning, match="20 classes are numbers with a fraction: if")
+    if by_row:
+        with expected:
+            model.learn_one({0: 1.0}, values[19])
+    else:
+        with expected:
+            model.learn_array(np.ones((30, 1)), values[:30])
+    model.learn_array(np.ones((60, 1)), values)
+    model.learn_one({0: 1.0}, 99.5)
+    assert len(model.classes) == 111
+
+
+def test_weights_and_rules_name_labels_that_no_row_had():
+    model = LOCOClassifier(hidden_sizes=4, seed=0, class_weight={"worm": 2.0})
+    model.set_class_weight({"worm": 3.0})
+    model.set_decision(thresholds={"worm": 0.2})  # no label is known yet
+    model.learn_array(np.ones((4, 1)), ["ok", "worn"] * 2)
+    with pytest.warns(LocoStreamWarning, match="`class_weight`: no row had the label 'worm'; the"):
+        model.set_class_weight({"worm": 4.0, "ok": 1.0})
+    with pytest.warns(LocoStreamWarning, match="label 'worm'; the model has 'ok', 'worn'"):
+        model.set_decision(thresholds={"worm": 0.3})
+    with pytest.warns(LocoStreamWarning, match="`costs`: no row had the label 'worm'; "):
+        model.set_decision(costs={("worn", "worm"): 3.0})
+    assert model.decision == {"costs": {("worn", "worm"): 3.0}}  # the label may come later
+    model.set_class_weight("balanced")
+    model.set_decision(costs={("worn", "ok"): 3.0})
+    model.set_decision()
 
 
 def test_predictions_without_known_features_warn_once():
