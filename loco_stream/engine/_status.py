@@ -176,12 +176,13 @@ class StatusBoard:
             self._slow_at = now
 
     def _look_at_classes(self) -> None:
-        """Look for classes that may be values; warn of them once."""
-        is_known = bool(self._on_classes)
-        if self._measures.problem == "classification":
-            self._on_classes = note_on_classes(self._trainer.adapter.classes)
-        if self._on_classes and not is_known:
-            _log.warning("%s", self._on_classes)
+        """Look for classes that may be values or spellings; log each note once."""
+        if self._measures.problem != "classification":
+            return
+        note = note_on_classes(self._trainer.adapter.classes)
+        if note and note != self._on_classes:
+            _log.warning("%s", note)
+        self._on_classes = note
 
     def _measure(self) -> Config:
         self._renew_slow(time.monotonic())

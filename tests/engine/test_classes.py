@@ -174,6 +174,20 @@ def test_more_than_a_hundred_classes_that_are_numbers_are_noted_and_logged_once(
     assert all("`task` must be regression" in note for note in noted + warned)
 
 
+def test_a_note_on_spellings_does_not_keep_one_on_numbers_out_of_the_log(caplog, monkeypatch):
+    for period in ("_SLOW_SECONDS", "_STATUS_SECONDS"):
+        monkeypatch.setattr(f"loco_stream.engine._status.{period}", 0.0)
+    X = np.zeros((300, len(FEATURES)))
+    labels = [*["ok", "OK"] * 50, *np.arange(200.0).tolist()]
+    with caplog.at_level(logging.WARNING, "loco_stream.engine"):
+        StreamEngine(small(), Rows(X, labels, block=10)).run()
+    notes = [r.getMessage() for r in caplog.records if "classes" in r.getMessage()]
+    assert [note.partition(" classes")[0] for note in notes] == [
+        "'ok' and 'OK' are two",
+        "more than 100",
+    ]
+
+
 @pytest.mark.parametrize(
     ("labels", "noted"), [(["ok", "OK "], True), ([1, "1"], True), (["ok", "o k"], False)]
 )
