@@ -37,8 +37,11 @@ def advised(error: LocoStreamError) -> str:
     return text if not flag or flag in text else f"{text}; {advice}"
 
 
-def misuse(error: click.UsageError) -> str:
-    """Return what is wrong with a command line, as one sentence that names the remedy."""
+def misuse(error: click.UsageError, owners: str = "") -> str:
+    """Return what is wrong with a command line, as one sentence that names the remedy.
+
+    owners: which other commands have an option that is unknown here, as the end of the sentence
+    """
     if isinstance(error, click.MissingParameter) and error.param and error.ctx:
         is_option = isinstance(error.param, click.Option)
         name = max(error.param.opts, key=len) if is_option else error.param.human_readable_name
@@ -46,8 +49,8 @@ def misuse(error: click.UsageError) -> str:
         return f"`{name.strip('.')}` must be given, as in `{example}`"
     path = "" if error.ctx is None else error.ctx.command_path
     if isinstance(error, click.NoSuchOption):
-        similar = did_you_mean(error.option_name, error.possibilities or ())
-        return f"`{path}` has no option {error.option_name}{similar}"
+        remedy = owners or did_you_mean(error.option_name, error.possibilities or ())
+        return f"`{path}` has no option {error.option_name}{remedy}"
     text = error.format_message().rstrip(".")
     return text[:1].lower() + text[1:] + (f" (`{path} --help` shows its arguments)" if path else "")
 

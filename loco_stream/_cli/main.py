@@ -64,10 +64,10 @@ class _Main(LazyGroup):
         except _HELP:
             raise
         except click.UsageError as error:
-            text = misuse(error)
+            owners = ""
             if isinstance(error, click.NoSuchOption):
-                text += self._commands_with(ctx, error.option_name)
-            raise _Refusal(text) from error
+                owners = self._commands_with(ctx, error.option_name)
+            raise _Refusal(misuse(error, owners)) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception:
@@ -115,7 +115,7 @@ def main() -> None:
     Learn for months from other processes without losing a row:
         loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/
     Train one model per device:
-        loco-stream fleet zmq+reliable://127.0.0.1:5555 --key device --checkpoint state/
+        loco-stream fleet zmq+reliable://127.0.0.1:5555 --key device --checkpoint fleet/
     Complete commands and options in the shell (bash; also zsh_source and fish_source):
         eval "$(_LOCO_STREAM_COMPLETE=bash_source loco-stream)"
     """

@@ -56,8 +56,11 @@ class Network:
     def __init__(
         self, layers: list[Layer], dtype: DTypeLike = np.float32, inputs: str = "spikes"
     ) -> None:
-        if not layers:
-            raise ConfigError("`layers` must have at least one layer, got []")
+        is_list = isinstance(layers, list) and bool(layers)
+        if not is_list or not all(isinstance(layer, Layer) for layer in layers):
+            raise ConfigError(
+                f"`layers` must be those that `Network.from_weights` makes, got {layers!r:.80}"
+            )
         self._layers = layers
         self._dtype: np.dtype[np.floating] = checked_dtype(dtype)
         self._inputs = inputs

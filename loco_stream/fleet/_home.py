@@ -290,6 +290,8 @@ def load_template(storage: Storage) -> Estimator:
 def _check_options(model: object, share: str, monitor: TaskMonitor | None) -> None:
     if share not in MODES:
         raise ConfigError(f"`share` must be 'none', 'start' or 'prior', got {share!r}")
+    if isinstance(model, type):
+        raise ConfigError(f"`model` must be an object, got the class {model.__name__}")
     if model is not None and not isinstance(model, Estimator):
         raise ConfigError(
             f"`model` must be a {_TEMPLATES}, or None for the model that the directory was begun "

@@ -219,6 +219,7 @@ def test_rows_that_raise_in_a_model_are_set_aside(tmp_path, table, monkeypatch):
         ({"model": None}, "there is no fleet"),
         ({"model": "a text"}, "LOCOClassifier"),
         ({"directory": LOCOClassifier()}, "`directory` must be a path or a URL, got LOCOCl"),
+        ({"model": LOCOClassifier}, "`model` must be an object, got the class LOCOClassifier"),
     ],
 )
 def test_settings_out_of_range_are_refused(tmp_path, options, text):

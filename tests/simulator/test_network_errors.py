@@ -218,9 +218,10 @@ def test_bad_options_of_a_run_are_refused(options, words):
         Network.from_weights([W]).run([1.0], [0], 5.0, **options)
 
 
-def test_a_net_without_layers_is_refused():
-    with pytest.raises(ConfigError, match="`layers` must have at least one layer"):
-        Network([])
+@pytest.mark.parametrize("layers", [[], [3, 2], W, [W]], ids=repr)
+def test_a_net_without_layers_is_refused(layers):
+    with pytest.raises(ConfigError, match=r"`layers` must be those that `Network.from_weights` ma"):
+        Network(layers)
 
 
 def test_an_unknown_layer_of_a_record_is_refused():
