@@ -29,6 +29,7 @@ from loco_stream._simulator.probe import MembraneProbe
 from loco_stream._simulator.queued_net import QueuedNet
 from loco_stream._simulator.spike_record import SpikeRecord
 from loco_stream._simulator.svg import draw
+from loco_stream._text import counted
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.neurons import find
 
@@ -470,10 +471,12 @@ class Network:
 
     def _set_currents(self, currents: ArrayLike | None, carry: bool, n_spikes: int) -> None:
         """Set the drive of the first layer for the next run."""
-        if self._inputs != "currents" or n_spikes > 0 or carry:
+        if self._inputs != "currents":
+            raise InputError("`currents` must be None in a net with inputs='spikes'")
+        if n_spikes > 0 or carry:
             raise InputError(
-                "`currents` requires a net with inputs='currents' and a run from rest, "
-                "without input spikes and carry"
+                "`times` must be empty and `carry` False in a net with inputs='currents', got "
+                f"{counted(n_spikes, 'spike')} and {carry}"
             )
         first = self._layers[0]
         net = self._net

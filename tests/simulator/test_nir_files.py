@@ -320,12 +320,13 @@ def test_currents_are_refused_where_they_do_not_apply():
     driven = Network.from_weights([[[1.0]]], inputs="currents")
     assert len(driven.run([], [], 30.0, currents=[2.0])) == 2
     assert len(driven.run([], [], 30.0)) == 0
-    for call in (
-        lambda: Network.from_weights([[[1.0]]]).run([], [], 1.0, currents=[1.0]),
-        lambda: driven.run([1.0], [0], 5.0, currents=[1.0]),
-        lambda: driven.run([], [], 5.0, currents=[1.0], carry=True),
+    with pytest.raises(InputError, match="`currents` must be None in a net with inputs='spikes'"):
+        Network.from_weights([[[1.0]]]).run([], [], 1.0, currents=[1.0])
+    for call, found in (
+        (lambda: driven.run([1.0], [0], 5.0), "1 spike and False"),
+        (lambda: driven.run([], [], 5.0, currents=[1.0], carry=True), "0 spikes and True"),
     ):
-        with pytest.raises(InputError, match="`currents` requires a net with inputs='currents'"):
+        with pytest.raises(InputError, match=f"`times` must be empty .* got {found}"):
             call()
     with pytest.raises(InputError, match=r"`currents` must be \(1,\) finite numbers"):
         driven.run([], [], 1.0, currents=[np.nan])
