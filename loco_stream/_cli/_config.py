@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -33,6 +34,7 @@ _VARIABLES = (
     *_SECRETS,
     *(f"{name}_FILE" for name in _SECRETS),
 )
+_OF_KUBERNETES = re.compile("SERVICE_|PORT$|PORT_[0-9]")  # given to every pod beside a service
 _PAIRS = ("set", "limit", "threshold", "cost")  # options that a table may hold
 _OWN = frozenset({"config", "print_config", "help"})
 
@@ -112,7 +114,7 @@ def warn_of_variables() -> None:
     options = [str(p.envvar) for name in COMMANDS for p in command_named(name).params]
     known = {name.removeprefix(_PREFIX) for name in options} | {*_VARIABLES}
     for name in names:
-        if name not in known:
+        if name not in known and not _OF_KUBERNETES.match(name):
             warn(
                 f"the environment variable {_PREFIX}{name} is ignored: there is no option "
                 f"{name!r}{did_you_mean(name, known)}",
