@@ -11,7 +11,10 @@ neighbouring neurons only, which costs a fraction of the time at the same accura
 A skip connection carries the scaled features past the neurons: what is linear in a row, such as the
 direction of an embedding, survives there whole, and a few hundred random neurons blur it.
 
-With a memory it sees each feature three times: as it is, and two fading means of the rows before.
+With a memory it sees each feature three times: as it is, and as two fading means over the rows up
+to this one. The traces of half of the neurons are fading means too: how strongly the rows of a
+sensor vary, for example, shows in the mean of a trace and not in that of a feature. A fading mean
+begins anew after a long gap.
 """
 
 from __future__ import annotations
@@ -42,15 +45,17 @@ GROUP_KEY = 8
 N_GROUPS = 4  # that a feature without receptive fields reaches
 FIRST_POWER = (1.0, 0.03)  # mean square of encoded features before any row: standardised, in ranges
 FIRST_ROWS = 10.0  # rows that it counts as
-TIME_CONSTANTS = (3.0, 10.0)  # of the fading means, in median gaps between rows
-_MAX_SPANS = 1 + len(TIME_CONSTANTS)
+MEAN_CONSTANTS = (1.0, 5.0)  # time constants of a feature's fading means, in median gaps
+TRACE_CONSTANT = 10.0  # of those of traces
+_CONSTANTS = (*MEAN_CONSTANTS, TRACE_CONSTANT)
+_SHARES = tuple(1.0 - math.exp(-1.0 / constant) for constant in _CONSTANTS)  # of an even row
+_MAX_SPANS = 1 + len(MEAN_CONSTANTS)
 MIN_SPAN = np.finfo(np.float64).tiny  # of a feature's values: its inverse is finite
 MIN_NORM = 1e-12
 # Values after which the scale of a feature is fixed. Class means that are learned while it moves
 # stay wrong, and the first of several classes that come one by one has no other rows.
 SETTLE = 40.0
 REOPENS = 128.0  # rows of a stream in which a scale that is too wide opens again
-_RISES = tuple(1.0 - math.exp(-1.0 / constant) for constant in TIME_CONSTANTS)  # share of a row
 
 
 def _draw_weights(weights: Array, shapes: Shapes) -> None:
@@ -122,41 +127,65 @@ class FixedLayerScratch(NamedTuple):
     """Working arrays.
 
     code: encoded features, then their fading means; rows: which are not 0
-    carried: what is left of the means of the rows before
+    carried, carried_traces: fading means of the rows before; mean_weights: what is left of their
+    weights, see `ContextState`
     norms: of the weights of each neuron
-    drives: weighted inputs
-    outputs: the trace of each neuron, then the outputs of the skip connection
+    traces: weighted inputs of each neuron, then its trace
+    outputs: these traces, of the last neurons fading means of them; then the outputs of the skip
+    connection
     """
 
     code: Annotated[Float32, axes("spans*scaled")]
     rows: Annotated[Int32, axes("spans*scaled")]
     carried: Annotated[Float32, axes("means", "scaled")]
+    carried_traces: Annotated[Float32, axes("fading")]
+    mean_weights: Annotated[Float32, axes("fading_means")]
     norms: Annotated[Float64, axes("fixed")]
-    drives: Annotated[Float32, axes("fixed")]
+    traces: Annotated[Float32, axes("fixed")]
     outputs: Annotated[Float32, axes("fixed_outputs")]
 
 
 @kernel
 def carry_means(state, scratch):
-    """Write what is left of the fading means after the gap that `traces.carry` noted."""
-    gaps = scratch.times.decay_gaps
-    means = state.context.means
-    carried = scratch.fixed.carried
-    for k in range(means.shape[0]):
-        decay = np.float32(math.exp(-gaps / TIME_CONSTANTS[k]))
-        for f in range(means.shape[1]):
-            carried[k, f] = decay * means[k, f]
-        drop_tiny_items(carried[k], means.shape[1])
+    """Write the fading means, and what is left of their weights after the gap of `traces.carry`."""
+    context = state.context
+    work = scratch.fixed
+    for k in range(context.mean_weights.shape[0]):
+        decay = np.float32(math.exp(-scratch.times.decay_gaps / _CONSTANTS[k]))
+        work.mean_weights[k] = decay * context.mean_weights[k]
+    for k in range(context.means.shape[0]):
+        _carry(context.means[k], work.carried[k])
+    _carry(context.fading_traces, work.carried_traces)
+
+
+@kernel
+def _carry(means, carried):
+    for i in range(means.shape[0]):
+        carried[i] = means[i]
+    drop_tiny_items(carried, means.shape[0])
 
 
 @kernel
 def keep_means(state, scratch):
-    """Keep the fading means that the row in scratch leaves to the next one."""
-    means = state.context.means
-    n = means.shape[1]
-    for k in range(means.shape[0]):
+    """Keep the fading means that the row in scratch leaves to the next one, and their weights."""
+    context = state.context
+    work = scratch.fixed
+    n = context.means.shape[1]
+    for k in range(context.means.shape[0]):
         for f in range(n):
-            means[k, f] = scratch.fixed.code[(k + 1) * n + f]
+            context.means[k, f] = work.code[(k + 1) * n + f]
+    n = context.fading_traces.shape[0]
+    first = work.traces.shape[0] - n
+    for i in range(n):
+        context.fading_traces[i] = work.outputs[first + i]
+    for k in range(context.mean_weights.shape[0]):
+        context.mean_weights[k] = work.mean_weights[k] + np.float32(_SHARES[k])
+
+
+@kernel
+def _rate(work, k):
+    """Return how far fading mean `k` moves to the row in scratch: to it if that is the first."""
+    return np.float32(_SHARES[k] / (np.float64(work.mean_weights[k]) + _SHARES[k]))
 
 
 @kernel
@@ -176,9 +205,10 @@ def _encode(settings, state, scratch):
         work.code[f] = code
     width = work.carried.shape[1]
     for k in range(work.carried.shape[0]):
+        rate = _rate(work, k)
         for f in range(n_features):
-            fading = work.carried[k, f] + np.float32(_RISES[k]) * work.code[f]
-            work.code[(k + 1) * width + f] = fading
+            mean = work.carried[k, f]
+            work.code[(k + 1) * width + f] = mean + rate * (work.code[f] - mean)
     return nonzero(work.code, 0, work.code.shape[0], work.rows)
 
 
@@ -212,18 +242,33 @@ def run_fixed_layer(settings, state, scratch):
     """Write the outputs of the fixed layer for the row in scratch."""
     own = state.fixed
     work = scratch.fixed
-    n_fixed = work.drives.shape[0]
+    traces = work.traces
+    n_fixed = traces.shape[0]
     n_rows = _encode(settings, state, scratch)
     if own.groups.shape[1] > 0:
-        weigh_groups(work.drives, own.weights, own.groups, work.code, work.rows, n_rows)
+        weigh_groups(traces, own.weights, own.groups, work.code, work.rows, n_rows)
     else:
-        weigh_rows(work.drives, own.weights, n_fixed, work.code, 0, work.rows, n_rows)
+        weigh_rows(traces, own.weights, n_fixed, work.code, 0, work.rows, n_rows)
     _write_norms(settings, state, work.norms)
-    traces = work.outputs[:n_fixed]
     for i in range(n_fixed):
-        traces[i] = np.float32(GAIN * np.float64(work.drives[i]) / work.norms[i] + own.biases[i])
+        traces[i] = np.float32(GAIN * np.float64(traces[i]) / work.norms[i] + own.biases[i])
     turn_into_traces(settings, scratch.window, traces)
+    for i in range(n_fixed):
+        work.outputs[i] = traces[i]
+    if work.carried_traces.shape[0] > 0:
+        _let_fade(work)
     _write_skip(own, work, state.counts.n_features)
+
+
+@kernel
+def _let_fade(work):
+    """Replace the last traces among the outputs by their fading means."""
+    rate = _rate(work, len(MEAN_CONSTANTS))
+    n = work.carried_traces.shape[0]
+    first = work.traces.shape[0] - n
+    for i in range(n):
+        mean = work.carried_traces[i]
+        work.outputs[first + i] = mean + rate * (work.traces[first + i] - mean)
 
 
 @kernel
@@ -241,7 +286,7 @@ def _write_skip(own, work, n_features):
         int64.
     """
     gain = np.float32(SKIP_GAIN)
-    n_fixed = work.drives.shape[0]
+    n_fixed = work.traces.shape[0]
     n = work.outputs.shape[0] - n_fixed
     if n == 0:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from loco_stream._compiler.simd.sizes import RANK
-from loco_stream._learner.fixed_layer import TIME_CONSTANTS
+from loco_stream._learner.fixed_layer import MEAN_CONSTANTS
 from loco_stream._learner.plasticity.projections import NO_PROJECTION, PROJECTIONS, RECURSIVE
 from loco_stream._learner.plasticity.rules import CREDIT_RULES, PLAIN_PERTURBATION, CreditRule
 from loco_stream._learner.readout.experts import EXPERTS
@@ -42,7 +42,7 @@ class Settings(NamedTuple):
     ridge, n_clusters, rank: of the projection by clusters
     retention: weight of dormant classes where the kind of a row is decided by evidence
     n_fixed, n_means: neurons of the layer that never learns, and fading means that it sees of each
-    feature
+    feature; n_fading: its neurons whose traces are fading means
     n_trace, n_linear, n_losses: least-squares members on traces and on features, losses of each
     waits, batch: the members on traces learn several rows in one pass; rows that wait at most
     n_memoryless: members on traces, the last ones, that see the present row alone
@@ -88,6 +88,7 @@ class Settings(NamedTuple):
     retention: float
     n_fixed: int
     n_means: int
+    n_fading: int
     n_trace: int
     waits: bool
     batch: int
@@ -151,7 +152,8 @@ def resolve(options: ModelOptions, layout: Layout, *, regression: bool, seed_key
         rank=advanced.rank or 1,
         retention=float(options.retention),
         n_fixed=n_fixed,
-        n_means=len(TIME_CONSTANTS) if n_fixed and options.memory else 0,
+        n_means=len(MEAN_CONSTANTS) if n_fixed and options.memory else 0,
+        n_fading=n_fixed // 2 if options.memory else 0,
         n_trace=len(layout.leaks) + n_memoryless if recursive else 1,
         waits=layout.n_fields == 1 and recursive and not regression and not raw_inputs,
         batch=WIDE_BATCH if layout.n_fields == 1 and not regression else RANK,

@@ -40,9 +40,14 @@ def reset_context(core: ModelCore) -> None:
     core.sequence = None
     if core.state is not None and core.scratch is not None:
         context = core.state.context
-        context.traces.fill(0.0)
-        context.means.fill(0.0)
-        context.ring.fill(0.0)
+        for kept in (
+            context.traces,
+            context.means,
+            context.fading_traces,
+            context.mean_weights,
+            context.ring,
+        ):
+            kept.fill(0.0)
         context.clock.is_timed = 0.0
         context.run.label = -1.0
         core.scratch.cache.valid_for = -1

@@ -35,7 +35,7 @@ class FixedLayer:
         drawn = np.zeros((spans, n))
         for row in range(spans):
             span, feature = divmod(row, n_features)
-            place = feature * (1 + len(fixed_layer.TIME_CONSTANTS)) + span
+            place = feature * (1 + len(fixed_layer.MEAN_CONSTANTS)) + span
             reached = np.arange(n)
             if n_reached < n:
                 ranks = np.argsort(rng.normals(groups_key, place * n_groups, n_groups))
@@ -53,13 +53,18 @@ class FixedLayer:
         self.n_values = np.zeros(n_features)
         self.power = fixed_layer.FIRST_POWER[settings.n_fields == 1]
         self.n_rows = fixed_layer.FIRST_ROWS
-        self.means = np.zeros((settings.n_means, n_features))
-        self.carried = self.means
+        self.rows = []  # of the sequence so far: gap before, encoded features, traces
+        self.before = []
 
     def carry(self, gaps):
-        """Let the fading means fade over a gap."""
-        left = [math.exp(-gaps / tau) for tau in fixed_layer.TIME_CONSTANTS]
-        self.carried = self.means * np.array(left[: len(self.means)]).reshape(-1, 1)
+        """Note the gap before a row."""
+        self.before = [(gap + gaps, code, traces) for gap, code, traces in self.rows]
+
+    def fading_mean(self, now, which, constant):
+        """Return the mean over the rows up to this one, weighted by how long ago they came."""
+        values = [now, *(row[which] for row in self.before)]
+        weights = [1.0, *(math.exp(-row[0] / constant) for row in self.before)]
+        return np.average(values, axis=0, weights=weights)
 
     def run(self, x):
         """Return the trace of each neuron, and what the skip connection carries."""
@@ -74,17 +79,24 @@ class FixedLayer:
             elif abs(z) > naive.encoding.CLIP:
                 z = math.copysign(naive.encoding.CLIP + math.log(abs(z) / naive.encoding.CLIP), z)
             self.code[f] = z / math.sqrt(self.power)
-        rises = [1.0 - math.exp(-1.0 / tau) for tau in fixed_layer.TIME_CONSTANTS]
-        self.left = self.carried + np.array(rises[: len(self.means)]).reshape(-1, 1) * self.code
-        drives = np.concatenate([self.code, *self.left]) @ self.weights
+        means = [
+            self.fading_mean(self.code, 1, constant)
+            for constant in fixed_layer.MEAN_CONSTANTS[: s.n_means]
+        ]
+        drives = np.concatenate([self.code, *means]) @ self.weights
         drives = fixed_layer.GAIN * drives + self.biases
         times = [naive.lif_times(drive, s.window, s.tau) for drive in drives]
         traces = [naive.trace(spikes, s.window, s.tau_trace) for spikes in times]
-        return np.concatenate([traces, fixed_layer.SKIP_GAIN * self.skip @ self.code])
+        self.traces = np.array(traces)
+        outputs = self.traces.copy()
+        if s.n_means:
+            fading = self.fading_mean(self.traces, 2, fixed_layer.TRACE_CONSTANT)
+            outputs[-s.n_fading :] = fading[-s.n_fading :]
+        return np.concatenate([outputs, fixed_layer.SKIP_GAIN * self.skip @ self.code])
 
     def keep(self):
-        """Keep the fading means for the next row."""
-        self.means = self.left
+        """Make the row one of those before the next."""
+        self.rows = [*self.before, (0.0, self.code, self.traces)]
 
     def settle(self, x, features, n_seen):
         """Follow the scales of the features, and the power of a row, by values not apart."""

@@ -360,7 +360,7 @@ class Learner:
             self.carried = self.kept * left if then is None else then.carried
             self.fixed.carry(gaps)
             if then is not None:
-                self.fixed.carried = then.means_then
+                self.fixed.before = then.before
         s = self.settings
         pairs = list(zip(self.features, x, strict=True))
         scaled = np.array([feature.scale(value) for feature, value in pairs])
@@ -535,7 +535,7 @@ class Learner:
         self.n_tickets += 1
         then = copy.copy(self)
         then.past_then = past
-        then.means_then = self.fixed.carried
+        then.before = self.fixed.before
         then.known_values_then = self.recent_values.known
         then.ids_then = np.where(self.are_evaluated, self.ids, -1)
         then.predicted = None

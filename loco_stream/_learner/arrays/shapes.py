@@ -113,12 +113,17 @@ def _readout_lengths(settings: Settings) -> dict[str, int]:
 def _context_lengths(settings: Settings, lengths: Mapping[str, int]) -> dict[str, int]:
     channels = lengths["channels"]
     n_means = lengths["means"] * lengths["scaled"]
+    fading = settings.n_fading
+    fading_means = settings.n_means + 1 if fading else 0
     remembered = settings.n_hidden if settings.longest > 0.0 else 0
     delays = settings.max_delay
+    kept = remembered + n_means + fading + fading_means + delays * channels
     return {
+        "fading": fading,
+        "fading_means": fading_means,
         "remembered": remembered,
         "delays": delays,
         "delayed_channels": channels if delays else 0,
         "taps": delays + 1 if delays else 0,
-        "context": remembered + n_means + delays * channels if settings.remembers else 0,
+        "context": kept if settings.remembers else 0,
     }

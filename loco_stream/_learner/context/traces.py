@@ -20,7 +20,7 @@ import numpy as np
 from loco_stream._arrays import Array, Float32, Float64, Int32
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.init_weights import delay_targets
-from loco_stream._learner.arrays.spec import Record, Shapes, axes, record
+from loco_stream._learner.arrays.spec import NOT_NEGATIVE, Record, Shapes, axes, record
 from loco_stream._learner.tiny import drop_tiny_items
 
 SETTLE = 300.0  # gaps after which the median is fixed, as the scales of features are
@@ -53,7 +53,8 @@ class ContextState(NamedTuple):
     traces: as the last row left them
     clock: time of the last row, 1 if that is known, median gap between rows, gaps that it was taken
     from, times that ran backwards
-    means: fading means of the encoded features, see `fixed_layer`
+    means, fading_traces: fading means of the encoded features and of traces of the fixed layer, see
+    `fixed_layer`; mean_weights: of the rows in those of each time constant, traces last
     ring: encoded rows before, the last one first
     delay_targets: see `delays`
     run: the label that came last, and the steps of the hidden layers for it in a row
@@ -68,6 +69,8 @@ class ContextState(NamedTuple):
         record(np.float64, last=0.0, is_timed=0.0, median_gap=0.0, n_gaps=0.0, n_backward=0.0),
     ]
     means: Annotated[Float32, axes("means", "scaled")]
+    fading_traces: Annotated[Float32, axes("fading")]
+    mean_weights: Annotated[Float32, axes("fading_means", within=NOT_NEGATIVE)]
     ring: Annotated[Float32, axes("delays", "channels", within=(0.0, 1.0))]
     delay_targets: Annotated[
         Int32,
@@ -152,19 +155,21 @@ def reduce_credit(context, credit, share):
 @kernel
 def forget(context):
     """Make the next row a first one; the median gap stays known."""
-    for i in range(context.traces.shape[0]):
-        context.traces[i] = np.float32(0.0)
-    _clear(context.means)
-    _clear(context.ring)
+    _clear(context.traces)
+    for means in context.means:
+        _clear(means)
+    _clear(context.fading_traces)
+    _clear(context.mean_weights)
+    for codes in context.ring:
+        _clear(codes)
     context.clock.is_timed = 0.0
     context.run.label = -1.0
 
 
 @kernel
-def _clear(rows):
-    for k in range(rows.shape[0]):
-        for j in range(rows.shape[1]):
-            rows[k, j] = np.float32(0.0)
+def _clear(row):
+    for i in range(row.shape[0]):
+        row[i] = np.float32(0.0)
 
 
 @kernel
@@ -196,6 +201,8 @@ def _copy_records(source, target):
 def _copy_rows(context, values, restores):
     """Copy all rows to `values`, float32, or back if `restores` is true."""
     n = _copy_row(context.traces, values, 0, restores)
+    n = _copy_row(context.fading_traces, values, n, restores)
+    n = _copy_row(context.mean_weights, values, n, restores)
     for row in context.means:
         n = _copy_row(row, values, n, restores)
     for row in context.ring:

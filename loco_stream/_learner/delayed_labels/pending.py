@@ -1,11 +1,12 @@
 """What was predicted for a row, written as one row of numbers and read when its label arrives.
 
 In order: number of classes known, rows learned, number of the ticket, the last label known, number
-of features known; the last values known of each target of a regression; carried traces, and fading
-means of the features; outputs of all experts, what the stacks and means of a regression predicted,
-scores of all experts, then outputs of the snapshots, each over the classes known; numbers of these
-snapshots, -1 where they were not evaluated; the probabilities that were made of all this, of a
-classifier with a mixture, over the classes known; encoded rows before, where synapses have delays.
+of features known; the last values known of each target of a regression; carried traces, fading
+means of the features and of traces, and what is left of their weights; outputs of all experts, what
+the stacks and means of a regression predicted, scores of all experts, then outputs of the
+snapshots, each over the classes known; numbers of these snapshots, -1 where they were not
+evaluated; the probabilities that were made of all this, of a classifier with a mixture, over the
+classes known; encoded rows before, where synapses have delays.
 
 What experts are weighed by must be what was predicted then. The stacks, which have since learned
 the rows beside this one, would find its label in hindsight. A row that came before the first label
@@ -81,7 +82,9 @@ def carried_size(settings: Settings, n_features: int) -> int:
     """Return how many numbers a row has from the rows before, but for delays."""
     if settings.longest == 0.0:
         return 0
-    return settings.n_hidden + settings.n_means * n_features
+    n_means = settings.n_means * n_features + settings.n_fading
+    n_weights = settings.n_means + 1 if settings.n_fading > 0 else 0
+    return settings.n_hidden + n_means + n_weights
 
 
 _carried_size = kernel(carried_size)  # the same for compiled code
@@ -94,6 +97,22 @@ def _write_blocks(source, n_blocks, capacity, n_classes, ticket, place):
         for c in range(n_classes):
             ticket[place + b * n_classes + c] = np.float64(source[b * capacity + c])
     return place + n_blocks * n_classes
+
+
+@kernel
+def _write_row(row, ticket, place):
+    """Write numbers from `place` on; return where they end."""
+    for i in range(row.shape[0]):
+        ticket[place + i] = np.float64(row[i])
+    return place + row.shape[0]
+
+
+@kernel
+def _read_row(ticket, place, known, row):
+    """Read numbers from `place` on, 0 if the ticket is empty; return where they end."""
+    for i in range(row.shape[0]):
+        row[i] = np.float32(ticket[place + i]) if known else np.float32(0.0)
+    return place + row.shape[0]
 
 
 @kernel
@@ -113,13 +132,13 @@ def write_ticket(settings, state, scratch, ticket):
     for j in range(n_classes if n_lags > 0 else 0):
         recall_values(state.next_value, j, ticket[HEAD + j * n_lags : HEAD + (j + 1) * n_lags])
     place = _traces_place(settings, n_classes)
-    for i in range(state.context.traces.shape[0]):
-        ticket[place + i] = np.float64(scratch.neurons.carried[i])
-    place += state.context.traces.shape[0]
+    place = _write_row(scratch.neurons.carried[: state.context.traces.shape[0]], ticket, place)
     for carried in scratch.fixed.carried:
         for f in range(n_features):
             ticket[place + f] = np.float64(carried[f])
         place += n_features
+    place = _write_row(scratch.fixed.carried_traces, ticket, place)
+    place = _write_row(scratch.fixed.mean_weights, ticket, place)
     snapshots = state.snapshots
     ids = snapshots.ids
     evaluated = are_evaluated(snapshots.posterior, snapshots.counters.eval_rows)
@@ -191,16 +210,15 @@ def read_context(settings, state, scratch, ticket):
     """Read what the rows before had left; an empty ticket is that of a row before any other."""
     known = ticket.shape[0] > 0
     n_classes, n_features = _sizes_of(ticket)
-    n_remembered = state.context.traces.shape[0]
-    traces = scratch.neurons.carried
     place = _traces_place(settings, n_classes)
-    for i in range(n_remembered):
-        traces[i] = np.float32(ticket[place + i]) if known else np.float32(0.0)
-    place += n_remembered
+    traces = scratch.neurons.carried[: state.context.traces.shape[0]]
+    place = _read_row(ticket, place, known, traces)
     for carried in scratch.fixed.carried:
         for f in range(carried.shape[0]):
             carried[f] = np.float32(ticket[place + f]) if f < n_features else np.float32(0.0)
         place += n_features
+    place = _read_row(ticket, place, known, scratch.fixed.carried_traces)
+    place = _read_row(ticket, place, known, scratch.fixed.mean_weights)
     place += _predicted_size(settings, n_classes, _n_answers(settings))
     read_codes(ticket, place, n_features * settings.n_fields, scratch.lagged)
 

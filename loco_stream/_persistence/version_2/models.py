@@ -163,6 +163,8 @@ _NEW = {
     "domains.weights": ((_CLASSES,), np.float64),
     "sequences.log_likelihoods": ((13,), np.float64),
     "context.means": ((0, 0), np.float32),
+    "context.fading_traces": ((0,), np.float32),
+    "context.mean_weights": ((0,), np.float32),
 }
 
 

@@ -88,7 +88,7 @@ def test_a_sequence_is_summarised_by_its_rows_alone(memory, n_features):
     for row in X:
         model.observe_one(dict(enumerate(row)))
         hidden.append(core.scratch.clean.traces[evenly(core.settings.n_hidden)])
-        fixed.append(core.scratch.fixed.outputs[evenly(core.settings.n_fixed)])
+        fixed.append(core.scratch.fixed.traces[evenly(core.settings.n_fixed)])
     model.predict_sequence(X)
     sums = core.scratch.sequence
     expected = naive_summary(np.array(hidden, float))
