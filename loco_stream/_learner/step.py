@@ -585,8 +585,6 @@ def _run(settings, state, scratch, given, mode, written):
     for i in range(n):
         t = times[i, TIME] if timed else math.nan
         fresh = timed and times[i, FRESH_START] != 0.0
-        if i == 0 and only_predicts and (mode & ANYWHERE) != 0:
-            fresh = True
         ticket = tickets[i] if late else scratch.no_ticket
         if settings.remembers:
             prepare_context(settings, state, scratch, t, fresh, ticket)
@@ -634,11 +632,10 @@ def run(cell, words, rows, times, labels, values, mode, written):
     mode
         Sum of flags of what to do with each row: `PREDICT` it; `OBSERVE` it, which makes it the one
         that the next row follows; `LEARN` it, after predicting it if both are set; learn it `LATE`,
-        with its ticket, which leaves the context alone unless the ticket is empty. A row that is
-        only predicted is the stream's next one, or one from `ANYWHERE`, or which of both is decided
-        `BY_EVIDENCE`. Such rows follow one another, those from `ANYWHERE` without the context of
-        the stream, and the context is restored. Predicted rows of one `SEQUENCE` are also summed
-        up.
+        with its ticket, which leaves the context alone unless the ticket is empty. Rows that are
+        only predicted follow one another, and the context is restored. A row that is only
+        predicted is the stream's next one, or one from `ANYWHERE`, or which of both is decided
+        `BY_EVIDENCE`. Predicted rows of one `SEQUENCE` are also summed up.
     written
         Three arrays of float64. Answers, (n,), written when predicting: slots (-1: no class known)
         or values. Then (up to n, columns), written when predicting: probabilities, or half widths

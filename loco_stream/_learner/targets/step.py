@@ -324,8 +324,6 @@ def _run(model, rows, times, values, mode, written):
     for i in range(n):
         t = times[i, TIME] if timed else math.nan
         fresh = timed and times[i, FRESH_START] != 0.0
-        if i == 0 and only_predicts and (mode & ANYWHERE) != 0:
-            fresh = True
         ticket = tickets[i] if late else scratch.no_ticket
         if settings.remembers:
             prepare_context(settings, state, scratch, t, fresh, ticket)

@@ -295,26 +295,6 @@ def test_a_long_gap_starts_the_fading_means_of_the_fixed_layer_anew():
     np.testing.assert_allclose(work.outputs[: len(work.traces)], work.traces, rtol=1e-6)
 
 
-@pytest.mark.parametrize("options", [{"memory": MEMORY}, {"memory": None, "max_delay": 3}])
-@pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
-def test_rows_from_anywhere_follow_each_other_and_not_the_stream(make, options):
-    model = learned(make, **options)
-    X = np.random.default_rng(1).normal(size=(5, 4))
-    ask = model.predict_proba_array if make is LOCOClassifier else model.predict_array
-    before = arrays_of(model)
-    in_stream = ask(X, in_stream=True)
-    anywhere = ask(X, in_stream=False)
-    last = ask(X[4:], in_stream=False)
-    assert_same(before, arrays_of(model))
-    assert model.predict_one(dict(enumerate(X[0])), in_stream=False) == (
-        model.predict_array(X[:1], in_stream=False)[0]
-    )
-    model.reset_context()
-    np.testing.assert_array_equal(ask(X, in_stream=False), anywhere)
-    assert not np.array_equal(ask(X, in_stream=True), in_stream)
-    assert not np.array_equal(last, anywhere[4:])
-
-
 def test_without_memory_times_and_sequences_change_nothing():
     X, y = blobs(60)
     plain = small(memory=None)
