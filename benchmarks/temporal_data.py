@@ -8,7 +8,7 @@ order of a recording's events.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -205,10 +205,43 @@ def _vibration(random: np.random.RandomState) -> TimedStream:
     return TimedStream(X, y, delay=200)
 
 
+def _runs(random: np.random.RandomState, n_kinds: int) -> Iterator[tuple[slice, int]]:
+    """Yield the rows of each run of one kind, 100 to 399 of them, and the kind."""
+    begin = 0
+    while begin < _ROWS:
+        kind = random.randint(n_kinds)
+        end = min(begin + random.randint(100, 400), _ROWS)
+        yield slice(begin, end), kind
+        begin = end
+
+
+def _levels(random: np.random.RandomState) -> TimedStream:
+    """Return noise of two sensors; the label is which of them are twice as strong as otherwise."""
+    X = random.normal(size=(_ROWS, 2))
+    y = np.zeros(_ROWS, np.int64)
+    for rows, kind in _runs(random, 4):
+        X[rows] *= 0.5 * (1 + np.array([kind // 2, kind % 2]))
+        y[rows] = kind
+    return TimedStream(X, y, delay=150)
+
+
+def _coupling(random: np.random.RandomState) -> TimedStream:
+    """Return three sensors; the label is by how many rows (0, 2, 5) one follows another."""
+    X = random.normal(size=(_ROWS, 3))
+    y = np.zeros(_ROWS, np.int64)
+    lags = (0, 2, 5)
+    for rows, kind in _runs(random, len(lags)):
+        X[rows, 1] = 0.6 * X[rows, 1] + 0.8 * np.roll(X[:, 0], lags[kind])[rows]
+        y[rows] = kind
+    return TimedStream(X, y, delay=150)
+
+
 _GENERATORS: dict[str, Callable[[np.random.RandomState], TimedStream]] = {
     "ew-sign": _fading_sign,
     "xor3": _xor3,
     "vibration": _vibration,
+    "levels": _levels,
+    "coupling": _coupling,
     "narma-10": _narma10,
     # The target is learned at once, as in the literature, or when it arrives.
     "Mackey-Glass": _mackey_glass,
