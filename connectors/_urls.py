@@ -148,7 +148,7 @@ def check_url(url: str, *, is_sink: bool = False) -> None:
         split_server(where, entry.example, needs_name=entry.needs_name)
     if entry.secret:
         secret(entry.secret, options.get("secret_file"))
-    elif entry.has_server:
+    elif entry.has_server and (is_sink or entry.scheme == "redis" or "username" in options):
         password(entry.scheme.upper())
     if is_sink and "only" in options:
         check_kinds(options["only"])

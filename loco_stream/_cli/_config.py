@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -34,7 +33,6 @@ _VARIABLES = (
     *_SECRETS,
     *(f"{name}_FILE" for name in _SECRETS),
 )
-_OF_KUBERNETES = re.compile("SERVICE_|PORT$|PORT_[0-9]")  # given to every pod beside a service
 _PAIRS = ("set", "limit", "threshold", "cost")  # options that a table may hold
 _OWN = frozenset({"config", "print_config", "help"})
 
@@ -113,8 +111,11 @@ def warn_of_variables() -> None:
         return
     options = [str(p.envvar) for name in COMMANDS for p in command_named(name).params]
     known = {name.removeprefix(_PREFIX) for name in options} | {*_VARIABLES}
+    host = "SERVICE_HOST"  # which Kubernetes gives to every pod for each service, beside others
+    services = [name.removesuffix(host) for name in names if name.endswith(host)]
+    of_services = tuple(f"{name}{what}" for name in services for what in ("SERVICE_", "PORT"))
     for name in names:
-        if name not in known and not _OF_KUBERNETES.match(name):
+        if name not in known and not name.startswith(of_services):
             warn(
                 f"the environment variable {_PREFIX}{name} is ignored: there is no option "
                 f"{name!r}{did_you_mean(name, known)}",

@@ -42,7 +42,7 @@ def command() -> None:
     help="Command that will read the file.  [default: those with a table in it, or one that fits]",
 )
 def check(file: str, name: str | None) -> None:
-    """Check names and values in FILE, its URLs, commands, addresses and passwords; open no URL."""
+    """Check the names, values, URLs and passwords in FILE; open no URL."""
     config = read_config(file)
     names = [name] if name else list(command_tables(config))
     if not names:

@@ -48,7 +48,7 @@ FIRST_ROWS = 10.0  # rows that it counts as
 MEAN_CONSTANTS = (1.0, 5.0)  # time constants of a feature's fading means, in median gaps
 TRACE_CONSTANT = 10.0  # of those of traces
 _CONSTANTS = (*MEAN_CONSTANTS, TRACE_CONSTANT)
-_SHARES = tuple(1.0 - math.exp(-1.0 / constant) for constant in _CONSTANTS)  # of an even row
+_RATES = tuple(1.0 - math.exp(-1.0 / constant) for constant in _CONSTANTS)  # at even gaps
 _MAX_SPANS = 1 + len(MEAN_CONSTANTS)
 MIN_SPAN = np.finfo(np.float64).tiny  # of a feature's values: its inverse is finite
 MIN_NORM = 1e-12
@@ -179,13 +179,13 @@ def keep_means(state, scratch):
     for i in range(n):
         context.fading_traces[i] = work.outputs[first + i]
     for k in range(context.mean_weights.shape[0]):
-        context.mean_weights[k] = work.mean_weights[k] + np.float32(_SHARES[k])
+        context.mean_weights[k] = work.mean_weights[k] + np.float32(_RATES[k])
 
 
 @kernel
 def _rate(work, k):
     """Return how far fading mean `k` moves to the row in scratch: to it if that is the first."""
-    return np.float32(_SHARES[k] / (np.float64(work.mean_weights[k]) + _SHARES[k]))
+    return np.float32(_RATES[k] / (np.float64(work.mean_weights[k]) + _RATES[k]))
 
 
 @kernel
@@ -242,27 +242,27 @@ def run_fixed_layer(settings, state, scratch):
     """Write the outputs of the fixed layer for the row in scratch."""
     own = state.fixed
     work = scratch.fixed
-    traces = work.traces
-    n_fixed = traces.shape[0]
+    drives = work.traces  # until they are turned into traces in place
+    n_fixed = drives.shape[0]
     n_rows = _encode(settings, state, scratch)
     if own.groups.shape[1] > 0:
-        weigh_groups(traces, own.weights, own.groups, work.code, work.rows, n_rows)
+        weigh_groups(drives, own.weights, own.groups, work.code, work.rows, n_rows)
     else:
-        weigh_rows(traces, own.weights, n_fixed, work.code, 0, work.rows, n_rows)
+        weigh_rows(drives, own.weights, n_fixed, work.code, 0, work.rows, n_rows)
     _write_norms(settings, state, work.norms)
     for i in range(n_fixed):
-        traces[i] = np.float32(GAIN * np.float64(traces[i]) / work.norms[i] + own.biases[i])
-    turn_into_traces(settings, scratch.window, traces)
+        drives[i] = np.float32(GAIN * np.float64(drives[i]) / work.norms[i] + own.biases[i])
+    turn_into_traces(settings, scratch.window, work.traces)
     for i in range(n_fixed):
-        work.outputs[i] = traces[i]
+        work.outputs[i] = work.traces[i]
     if work.carried_traces.shape[0] > 0:
-        _let_fade(work)
+        _write_fading_traces(work)
     _write_skip(own, work, state.counts.n_features)
 
 
 @kernel
-def _let_fade(work):
-    """Replace the last traces among the outputs by their fading means."""
+def _write_fading_traces(work):
+    """Write the fading means of the last traces in place of these traces among the outputs."""
     rate = _rate(work, len(MEAN_CONSTANTS))
     n = work.carried_traces.shape[0]
     first = work.traces.shape[0] - n

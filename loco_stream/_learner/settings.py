@@ -42,7 +42,7 @@ class Settings(NamedTuple):
     ridge, n_clusters, rank: of the projection by clusters
     retention: weight of dormant classes where the kind of a row is decided by evidence
     n_fixed, n_means: neurons of the layer that never learns, and fading means that it sees of each
-    feature; n_fading: its neurons whose traces are fading means
+    feature; n_fading: neurons of this layer whose outputs are fading means of their traces
     n_trace, n_linear, n_losses: least-squares members on traces and on features, losses of each
     waits, batch: the members on traces learn several rows in one pass; rows that wait at most
     n_memoryless: members on traces, the last ones, that see the present row alone
@@ -153,7 +153,7 @@ def resolve(options: ModelOptions, layout: Layout, *, regression: bool, seed_key
         retention=float(options.retention),
         n_fixed=n_fixed,
         n_means=len(MEAN_CONSTANTS) if n_fixed and options.memory else 0,
-        n_fading=n_fixed // 2 if options.memory else 0,
+        n_fading=(n_fixed + 1) // 2 if options.memory else 0,
         n_trace=len(layout.leaks) + n_memoryless if recursive else 1,
         waits=layout.n_fields == 1 and recursive and not regression and not raw_inputs,
         batch=WIDE_BATCH if layout.n_fields == 1 and not regression else RANK,

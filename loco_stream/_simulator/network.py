@@ -29,7 +29,7 @@ from loco_stream._simulator.probe import MembraneProbe
 from loco_stream._simulator.queued_net import QueuedNet
 from loco_stream._simulator.spike_record import SpikeRecord
 from loco_stream._simulator.svg import draw
-from loco_stream._text import counted
+from loco_stream._text import counted, one_line
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.neurons import find
 
@@ -60,7 +60,8 @@ class Network:
         is_list = isinstance(layers, list) and bool(layers)
         if not is_list or not all(isinstance(layer, Layer) for layer in layers):
             raise ConfigError(
-                f"`layers` must be those that `Network.from_weights` makes, got {layers!r:.80}"
+                "`layers` must be a list of those that `Network.from_weights` makes, got "
+                f"{one_line(f'{layers!r:.80}')}"
             )
         self._layers = layers
         self._dtype: np.dtype[np.floating] = checked_dtype(dtype)
@@ -476,7 +477,7 @@ class Network:
         if n_spikes > 0 or carry:
             raise InputError(
                 "`times` must be empty and `carry` False in a net with inputs='currents', got "
-                f"{counted(n_spikes, 'spike')} and {carry}"
+                f"{counted(n_spikes, 'spike')} and carry={carry}"
             )
         first = self._layers[0]
         net = self._net

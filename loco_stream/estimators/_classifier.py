@@ -85,8 +85,9 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         Lower it if classes that vanish never return.
     memory
         Shortest and longest time constant of the traces that carry on from row to row, for every
-        second hidden neuron, in median gaps between rows; (0.3, 50) suits most sensors. None: every
-        row starts from traces of zero. Set it when a label depends on earlier rows.
+        second hidden neuron, in median gaps between rows; (0.3, 50) suits most sensors. The fixed
+        layer then sees fading means over about 1, 5 and 10 rows, whatever the two numbers are.
+        None: every row starts from traces of zero. Set it when a label depends on earlier rows.
     max_delay
         Longest delay of a synapse of the first layer, in rows, 0 to 256. Each synapse has a fixed
         delay, drawn from 0 to this, and learns its weight, so that a neuron can combine features of

@@ -228,7 +228,9 @@ def test_an_environment_variable_that_nothing_reads_is_named(name, near):
         shown = loco(*command, **unread)
         assert shown.exit_code == 2
         assert shown.stderr.count(expected) == 1, shown.stderr
-    read = {"LOCO_STREAM_CHECKPOINT_EVERY": "9", "LOCO_STREAM_PORT_80_TCP": "of Kubernetes"}
+    of_kubernetes = ("SERVICE_HOST", "PORT_80_TCP", "WEB_SERVICE_HOST", "WEB_PORT")
+    read = {"LOCO_STREAM_CHECKPOINT_EVERY": "9"}
+    read |= {f"LOCO_STREAM_{name}": "tcp://10.0.0.1:80" for name in of_kubernetes}
     assert "is ignored" not in loco("run", "csv:none.csv", **read).stderr
 
 

@@ -220,7 +220,7 @@ def test_bad_options_of_a_run_are_refused(options, words):
 
 @pytest.mark.parametrize("layers", [[], [3, 2], W, [W]], ids=repr)
 def test_a_net_without_layers_is_refused(layers):
-    with pytest.raises(ConfigError, match=r"`layers` must be those that `Network.from_weights` ma"):
+    with pytest.raises(ConfigError, match="`layers` must be a list of those that `"):
         Network(layers)
 
 

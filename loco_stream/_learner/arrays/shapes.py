@@ -114,7 +114,7 @@ def _context_lengths(settings: Settings, lengths: Mapping[str, int]) -> dict[str
     channels = lengths["channels"]
     n_means = lengths["means"] * lengths["scaled"]
     fading = settings.n_fading
-    fading_means = settings.n_means + 1 if fading else 0
+    fading_means = settings.n_means + 1 if settings.n_means else 0
     remembered = settings.n_hidden if settings.longest > 0.0 else 0
     delays = settings.max_delay
     kept = remembered + n_means + fading + fading_means + delays * channels

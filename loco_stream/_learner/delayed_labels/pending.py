@@ -83,7 +83,7 @@ def carried_size(settings: Settings, n_features: int) -> int:
     if settings.longest == 0.0:
         return 0
     n_means = settings.n_means * n_features + settings.n_fading
-    n_weights = settings.n_means + 1 if settings.n_fading > 0 else 0
+    n_weights = settings.n_means + 1 if settings.n_means > 0 else 0
     return settings.n_hidden + n_means + n_weights
 
 

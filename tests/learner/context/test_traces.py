@@ -213,6 +213,19 @@ def test_a_restored_model_continues_with_its_context_and_its_tickets(way, tmp_pa
     assert_same(arrays_of(model), arrays_of(again))
 
 
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_a_small_fixed_layer_has_fading_means_too(n):
+    model = learned(n=20, advanced=AdvancedOptions(fixed_neurons=n))
+    restored = pickle.loads(pickle.dumps(model))
+    context = context_of(model)
+    assert len(context.fading_traces) == (n + 1) // 2
+    assert (context.mean_weights > 0.0).all()
+    X, y = blobs(30, seed=2)
+    for one in (model, restored):
+        one.learn_array(X, y)
+    assert_same(arrays_of(model), arrays_of(restored))
+
+
 def test_a_sequence_continues_beyond_a_block_and_a_file(tmp_path):
     model = learned()
     X, y = blobs(40, seed=7)
