@@ -323,8 +323,8 @@ def test_currents_are_refused_where_they_do_not_apply():
     with pytest.raises(InputError, match="`currents` must be None in a net with inputs='spikes'"):
         Network.from_weights([[[1.0]]]).run([], [], 1.0, currents=[1.0])
     for call, found in (
-        (lambda: driven.run([1.0], [0], 5.0), "1 spike and False"),
-        (lambda: driven.run([], [], 5.0, currents=[1.0], carry=True), "0 spikes and True"),
+        (lambda: driven.run([1.0], [0], 5.0), "1 spike and carry=False"),
+        (lambda: driven.run([], [], 5.0, currents=[1.0], carry=True), "0 spikes and carry=True"),
     ):
         with pytest.raises(InputError, match=f"`times` must be empty .* got {found}"):
             call()
