@@ -22,13 +22,18 @@ from loco_stream._learner.delayed_labels.pending import (
     last_label_of,
     read_answers,
     read_context,
+    read_ensemble,
     read_next_row,
     read_outputs,
     read_values,
     when_written,
     write_ticket,
 )
-from loco_stream._learner.delayed_labels.weights import delayed_label_weights, is_last_row
+from loco_stream._learner.delayed_labels.weights import (
+    delayed_label_weights,
+    is_last_row,
+    n_observations,
+)
 from loco_stream._learner.encoding import CLIP, REOPEN_TARGET, update_features, update_value
 from loco_stream._learner.fixed_layer import carry_means, keep_means, settle_scales
 from loco_stream._learner.forward import forward_pass
@@ -109,15 +114,27 @@ def _mix_snapshots(state, computed):
 
 @kernel
 def _combine_prediction(settings, state, computed):
-    """Write the ensemble's probabilities, calibrated, and those of the stream's next row.
+    """Write the ensemble's probabilities, and those of the stream's next row.
 
     `computed` is a `ReadoutPass` with opinions and their mixture.
     """
-    n_classes = state.counts.n_classes
-    for c in range(n_classes):
+    _combine_ensemble(settings, state, computed)
+    _combine_next_row(settings, state, computed)
+
+
+@kernel
+def _combine_ensemble(settings, state, computed):
+    """Write the probabilities of the mixture and the snapshots."""
+    for c in range(state.counts.n_classes):
         computed.fast[c] = computed.mixed[c]
     if settings.n_snapshots > 0:
         _mix_snapshots(state, computed)
+
+
+@kernel
+def _combine_next_row(settings, state, computed):
+    """Write what the ensemble's probabilities and the context give to the stream's next row."""
+    n_classes = state.counts.n_classes
     if settings.n_log_odds > 0:
         next_row.write_log_probabilities(computed.fast, n_classes, computed.log_odds)
         ensemble.write_log_odds(settings, state, computed)
@@ -324,7 +341,7 @@ def _learn_snapshots(settings, state, scratch, computed, label, share):
 def _learn_next_row(settings, state, scratch, computed, label, share, dormant):
     """Update what weighs context, and the moments by which dormant classes may answer."""
     n_classes = state.counts.n_classes
-    n_seen = state.counts.n_seen
+    n_seen = n_observations(state)
     stack = state.next_row
     least = mixture.least_probability(scratch.past.is_late != 0, n_classes, next_row.LEAST)
     predicted = (computed.log_odds, computed.predicted)
@@ -344,7 +361,7 @@ def _learn_correction(settings, state, computed, label, share):
         proba[c] = predicted[c]
     if settings.n_log_odds > 0:
         next_row.mix_experts(state.next_row, computed.log_odds, n_classes, proba)
-    row = (label, n_classes, state.counts.n_seen)
+    row = (label, n_classes, n_observations(state))
     log_weights = state.calibration.log_weights
     calibration.learn_correction(log_weights, proba, row, share, computed.power_sums)
 
@@ -373,15 +390,22 @@ def _change_readout(settings, state, scratch, computed, observed, dormant, has_p
 
 @kernel
 def _go_back(settings, state, scratch, ticket):
-    """Write what was predicted when a ticket was written, and how it is combined by now."""
+    """Write what was predicted when a ticket was written, and how it is combined by now.
+
+    The weights of the snapshots have learned the rows beside this one since. What the ensemble
+    answered is therefore that of the time, where it is known.
+    """
     read_outputs(settings, state, scratch, ticket)
     ensemble.combine_outputs(settings, state, scratch.then)
     ensemble.write_error(settings, state, scratch, scratch.then)
     if settings.regression:
         return
     place = read_answers(settings, state, ticket, scratch.then)
-    _combine_prediction(settings, state, scratch.then)
-    read_next_row(place, state.counts.n_classes, ticket, scratch.then)
+    n_classes = state.counts.n_classes
+    _combine_ensemble(settings, state, scratch.then)
+    place = read_ensemble(place, n_classes, ticket, scratch.then)
+    _combine_next_row(settings, state, scratch.then)
+    read_next_row(place, n_classes, ticket, scratch.then)
 
 
 @kernel

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from loco_stream._learner.delayed_labels.weights import MOST_ALIKE
 from loco_stream._learner.readout import delayed_values
 from loco_stream._learner.readout.delayed_values import N_OTHERS
 from loco_stream._learner.readout.mixture import DECAY, EARLY
@@ -15,7 +16,7 @@ from tests.helpers import naive
 
 
 class Sequences:
-    """Rows of one label that were predicted by one model count as one observation together."""
+    """Rows of one label, predicted before any of them was learned, count as few observations."""
 
     def __init__(self):
         self.lengths = []
@@ -23,14 +24,14 @@ class Sequences:
         self.surplus = 0.0
         self.start = 0.0
 
-    def share(self, labels, n_learned, waiting, most=1.0):
+    def share(self, labels, n_seen, n_learned, waiting, most=1.0):
         """Return the share of an observation that the last of `labels` is.
 
-        Its row was predicted when `n_learned` rows were learned; `waiting` rows were predicted by
-        that model, 0 if that is unknown. `most` is the highest share.
+        `n_seen` rows are learned. Its row was predicted when `n_learned` rows were; `waiting` rows
+        were predicted by that model, 0 if that is unknown. `most` is the highest share.
         """
         y = labels[-1]
-        if self.rows and self.rows[-1] != (n_learned, y):
+        if self.rows and (n_learned == n_seen or self.rows[-1][1] != y):
             by_chance = chance_run(labels[:-1], self.rows[-1][1])
             if by_chance:
                 self.lengths.append(len(self.rows) / by_chance)
@@ -40,7 +41,10 @@ class Sequences:
             self.start = max(self.start, waiting)
         length = np.mean(self.lengths) if self.lengths else self.start
         so_far = len(self.rows) / max(chance_run(labels, y), 1.0)
-        share = min(most, 1.0 / max(1.0, length, so_far))
+        length = max(1.0, length, so_far)
+        if n_learned != self.rows[0][0]:
+            length = min(length, MOST_ALIKE)
+        share = min(most, 1.0 / length)
         self.surplus += 1.0 - share
         return share
 

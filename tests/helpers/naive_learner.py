@@ -169,6 +169,7 @@ class Learner:
         self.borders = np.cumsum([0, *self.sizes])
         self.known = 0
         self.n_seen = 0
+        self.fast_then = None
         self.capacity = n_classes
         self.counts = np.zeros(n_classes)
         self.last_seen = np.zeros(n_classes)
@@ -540,6 +541,7 @@ class Learner:
         then.ids_then = np.where(self.are_evaluated, self.ids, -1)
         then.predicted = None
         if self.settings.n_fixed and self.known:
+            then.fast_then = self.fast()
             then.predicted = self.next_row.combine(self.log_odds(), True)
         return then
 
@@ -602,7 +604,9 @@ class Learner:
         return (1.0 - probability) * proba + probability * past
 
     def fast(self):
-        """Return the ensemble's answer with the snapshots."""
+        """Return the ensemble's answer with the snapshots; of a late row, what it was then."""
+        if self.fast_then is not None:
+            return self.fast_then
         proba = self.proba
         if self.are_evaluated:
             mixed = self.posterior[snapshots.CURRENT] * proba
@@ -739,6 +743,10 @@ class Learner:
         if self.regression:
             self.target.learn(y, abs(self.wanted[0]) >= CLIP, REOPEN_TARGET)
 
+    @property
+    def n_observations(self):
+        return int(self.n_seen - self.sequences.surplus)
+
     def is_last_row(self, then):
         return then.n_seen == self.n_seen and then.n_tickets == self.n_tickets
 
@@ -755,7 +763,7 @@ class Learner:
             risen = np.clip(rows / delayed_labels.RISE, 0.0, 1.0)
             return 1.0, risen
         waiting = self.n_tickets - then.n_tickets + 1 if then.known else 0
-        share = self.sequences.share(self.labels, then.n_seen, waiting)
+        share = self.sequences.share(self.labels, self.n_seen, then.n_seen, waiting)
         return share, share
 
     def output_error(self):
@@ -805,6 +813,7 @@ class Learner:
             row.opinions[:2] = then.opinions[:2]
             row.proba = then.proba
             row.predicted = then.predicted
+            row.fast_then = then.fast_then
         return row
 
     def bound_target(self, y, then):
@@ -1041,7 +1050,7 @@ class Learner:
             self.corrections,
             naive.corrections(proba),
             y,
-            self.n_seen,
+            self.n_observations,
             self.observation_share,
             naive.start_corrections(),
         )
@@ -1051,7 +1060,7 @@ class Learner:
         predicted = None if row is self else row.predicted
         least = mixture.LATE_SHARE / self.known if self.is_late else next_row.LEAST
         share = self.observation_share
-        self.next_row.learn(row.log_odds(), predicted, least, y, self.n_seen, share)
+        self.next_row.learn(row.log_odds(), predicted, least, y, self.n_observations, share)
         if dormant.any():
             self.classes.learn(row.class_scores, dormant, y)
 
@@ -1148,7 +1157,7 @@ class Learner:
             self.gaussians[y].learn(self.z[n_hidden + 1 :])
         least = mixture.LATE_SHARE / self.known if self.is_late else mixture.MIN_PROBABILITY
         self.log_weights = naive.learn_mixture(
-            self.log_weights, row.opinions, y, self.n_seen, share, self.log_priors, least
+            self.log_weights, row.opinions, y, self.n_observations, share, self.log_priors, least
         )
 
     def learn_snapshots(self, y, row):

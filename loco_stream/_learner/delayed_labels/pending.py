@@ -58,11 +58,11 @@ _traces_place = kernel(traces_place)  # the same for compiled code
 def n_answers(settings: Settings) -> int:
     """Return of how many answers a ticket has the probabilities.
 
-    Of the stacks, of the mixture, and of the stream's next row.
+    Of the stacks, of the mixture, of the ensemble, and of the stream's next row.
     """
     if settings.n_opinions == 0:
         return 0
-    return N_STACKS + 1 + int(settings.n_log_odds > 0)
+    return N_STACKS + 1 + 2 * int(settings.n_log_odds > 0)
 
 
 _n_answers = kernel(n_answers)  # the same for compiled code
@@ -162,6 +162,7 @@ def _write_answers(settings, now, n_classes, ticket, place):
         place = _write_blocks(now.opinions[stack], 1, n_classes, n_classes, ticket, place)
     place = _write_blocks(now.mixed, 1, n_classes, n_classes, ticket, place)
     if settings.n_log_odds > 0:
+        place = _write_blocks(now.fast, 1, n_classes, n_classes, ticket, place)
         place = _write_blocks(now.next, 1, n_classes, n_classes, ticket, place)
     return place
 
@@ -273,8 +274,8 @@ def read_answers(settings, state, ticket, then):
     Returns
     -------
     int64
-        Where the answer to the stream's next row begins in the ticket, for `read_next_row`; -1: it
-        is unknown.
+        Where the answer of the ensemble begins in the ticket, for `read_ensemble`; -1: it is
+        unknown.
     """
     place = _answers_place(settings, state, ticket)
     if place < 0:
@@ -284,6 +285,20 @@ def read_answers(settings, state, ticket, then):
         place = _read_blocks(ticket, place, 1, n_classes, n_classes, then.opinions[stack])
     place = _read_blocks(ticket, place, 1, n_classes, n_classes, then.mixed)
     return place if settings.n_log_odds > 0 else np.int64(-1)
+
+
+@kernel
+def read_ensemble(place, n_classes, ticket, then):
+    """Read the answer of the ensemble from `place` on; see `read_answers`.
+
+    Returns
+    -------
+    int64
+        Where the answer to the stream's next row begins, for `read_next_row`; -1: it is unknown.
+    """
+    if place < 0:
+        return place
+    return _read_blocks(ticket, place, 1, n_classes, n_classes, then.fast)
 
 
 @kernel

@@ -1,14 +1,17 @@
 """How much of a step each part of a model makes of a late label.
 
-The weights of stacks and mixture are learned from what was predicted when the row came. Rows of
-one sequence that were predicted by the same state of the model carry nearly the same evidence.
-Counting each of them as one observation would overfit the stacks to a few sequences. Consecutive
-rows with the same label and the same state of the model therefore have the weight 1 / L. L is the
+The weights of stacks and mixture are learned from what was predicted when the row came. Successive
+rows with one label, predicted before any of them was learned, carry nearly the same evidence.
+Counting each of them as one observation would overfit the weights to the last few sequences, which
+are over when the next row has to be predicted. Such rows therefore have the weight 1 / L. L is the
 mean length of earlier sequences; before the first one ends, it is the number of rows that wait. In
 a sequence that is longer than L, the weight of a row is 1 / (its position in it). Lengths are
 divided by the length that chance alone would give, which is more than 1 for a frequent label.
 
-The step of the hidden layers has the same weight, so that a sequence makes about one step. Values
+Labels that come together, at the end of a sequence, were all predicted by one state of the model.
+Where they come one by one, the model learns between the predictions, and L is at most `MOST_ALIKE`.
+
+The step of the hidden layers has the same weight. Values
 need more care. While hidden layers change, members without leak would fit features of earlier
 times. A regression therefore learns late values with its readout alone at first, then with steps
 that grow to whole ones. Neurons with a memory learn less from late values: see
@@ -22,6 +25,7 @@ from loco_stream._learner.arrays.spec import record
 
 READOUT_FIRST = 300  # rows of a regression until its scales and gains are fixed,
 RISE = 300  # and from there until steps are whole ones
+MOST_ALIKE = 20.0  # rows that count as one observation where labels come one by one
 
 
 DelayedState = record(
@@ -38,9 +42,9 @@ DelayedState = record(
 """Late labels.
 
 surplus
-    Rows of sequences beyond those that count.
+    Rows learned less the observations that they count as.
 n_learned, sequence_label, sequence_rows
-    Of the present sequence: rows learned when it was predicted, label, and rows so far.
+    Of the present sequence: rows learned when its first row was predicted, label, and rows so far.
 n_sequences, sequence_length
     Sequences that are over, and their mean length.
 n_tickets
@@ -55,6 +59,12 @@ def is_last_row(state, written):
     """Return whether no row was learned or observed since a ticket was written."""
     n_learned, number = written
     return n_learned == state.counts.n_seen and number == state.delayed.n_tickets
+
+
+@kernel
+def n_observations(state):
+    """Return as how many observations the rows learned so far count, an int64."""
+    return np.int64(state.counts.n_seen - state.delayed.surplus)
 
 
 @kernel
@@ -97,7 +107,7 @@ def _observation_weight(state, label, n_learned, largest):
     delayed = state.delayed
     n_classes = state.counts.n_classes
     counts = state.classes.n_rows
-    if n_learned != delayed.n_learned or label != delayed.sequence_label:
+    if n_learned == state.counts.n_seen or label != delayed.sequence_label:
         _end_sequence(state, label)
         delayed.n_learned = n_learned
         delayed.sequence_label = label
@@ -105,6 +115,8 @@ def _observation_weight(state, label, n_learned, largest):
     delayed.sequence_rows += 1.0
     by_chance = max(_chance_run(counts, n_classes, label, -1), 1.0)
     length = max(delayed.sequence_length, delayed.sequence_rows / by_chance, 1.0)
+    if n_learned != delayed.n_learned:
+        length = min(length, MOST_ALIKE)
     weight = min(largest, 1.0 / length)
     delayed.surplus += 1.0 - weight
     return weight

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from loco_stream._compiler.jit import Kernel, kernel
+from loco_stream._learner.delayed_labels.weights import n_observations
 from loco_stream._learner.readout import delayed_values, mixture, stacks
 from loco_stream._learner.readout.experts import EXPERTS, Expert
 from loco_stream._learner.readout.experts._definition import is_ready, nothing
@@ -318,7 +319,7 @@ def update_weights(settings, state, scratch, computed, label, share, learns_stac
         return
     if learns_stacks:
         stacks.learn_log_stack(own, computed.outputs, computed.error, capacity, n_classes, share)
-    n_seen = state.counts.n_seen
+    n_seen = n_observations(state)
     is_late = scratch.past.is_late != 0
     least = mixture.least_probability(is_late, n_classes, mixture.MIN_PROBABILITY)
     mixture.learn_mixture(state.mixture, computed.opinions, label, n_seen, share, least)

@@ -11,7 +11,7 @@ from river import datasets
 from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.delayed_labels import weights
-from loco_stream._learner.delayed_labels.weights import READOUT_FIRST, RISE
+from loco_stream._learner.delayed_labels.weights import MOST_ALIKE, READOUT_FIRST, RISE
 from loco_stream._learner.readout import delayed_values
 from tests.helpers.jitted import jitted, on_model
 from tests.helpers.models import untrained
@@ -42,14 +42,14 @@ def late_shares(labels, n_classes, sequence_rows=SEQUENCE_ROWS, most=1.0):
     for n_seen, label in enumerate(labels):
         state.classes.n_rows[label] += 1.0
         state.counts.n_seen = n_seen
-        n_learned = float(n_seen - n_seen % sequence_rows - 1)
+        n_learned = float(n_seen - n_seen % sequence_rows)
         if n_seen % sequence_rows == 0:
             state.delayed.n_tickets += sequence_rows
         number = state.delayed.n_tickets - sequence_rows + 1 + n_seen % sequence_rows
         found.append(run_shares(args, label, (n_learned, number), most))
         waiting = state.delayed.n_tickets - number + 1
         so_far = labels[: n_seen + 1].tolist()
-        expected.append(twin.share(so_far, n_learned, waiting, most))
+        expected.append(twin.share(so_far, n_seen, n_learned, waiting, most))
     np.testing.assert_allclose(np.array(found)[:, 0], expected)
     return np.array(found), args
 
@@ -75,9 +75,38 @@ def test_labels_drawn_one_by_one_are_nearly_whole_observations_even_rare_ones():
     assert late_shares((rng.random(5000) < 0.01).astype(int), 2)[0].mean() > 0.75
 
 
-def test_labels_that_come_late_by_equally_many_rows_are_whole_observations():
-    found, _ = late_shares(np.repeat([0, 1, 0, 1], SEQUENCE_ROWS), 2, sequence_rows=1)
-    assert found.tolist() == [[1.0, 1.0]] * 200
+def one_by_one(labels, n_classes, delay=100):
+    """Return the weight of labels that come in turn, each `delay` rows late, and the arrays."""
+    args = untrained(1, n_classes, hidden_sizes=4)
+    state = args.model.state
+    state.delayed.n_tickets = delay
+    found = []
+    expected = []
+    twin = Sequences()
+    for n_seen, label in enumerate(labels):
+        state.classes.n_rows[label] += 1.0
+        state.counts.n_seen = n_seen
+        state.delayed.n_tickets += 1.0
+        written = (float(max(n_seen - delay, 0)), n_seen + 1.0)
+        found.append(run_shares(args, label, written, 1.0)[0])
+        waiting = state.delayed.n_tickets - n_seen
+        expected.append(twin.share(labels[: n_seen + 1].tolist(), n_seen, written[0], waiting))
+    np.testing.assert_allclose(found, expected)
+    return np.array(found), args
+
+
+def test_rows_whose_labels_come_one_by_one_are_few_observations_while_the_label_stays():
+    found, args = one_by_one(np.repeat([0, 1, 2, 0, 1, 2, 0, 1, 2], 80), 3)
+    sums = found.reshape(9, 80).sum(axis=1)
+    assert sums[3:] == pytest.approx(np.full(6, 80 / MOST_ALIKE), rel=0.05)
+    n_rows = found.size - 1  # learned before the last one
+    count = weights.n_observations.py_func(args.model.state)
+    assert count == pytest.approx(n_rows - (1.0 - found).sum(), abs=1.0)
+
+
+def test_labels_drawn_one_by_one_that_come_late_are_nearly_whole_observations():
+    labels = np.random.default_rng(0).integers(0, 4, 2000)
+    assert one_by_one(labels, 4)[0].mean() > 0.9
 
 
 @pytest.mark.parametrize(
