@@ -56,6 +56,15 @@ class _Main(LazyGroup):
         with guarded(), log_to_stderr():
             return super().main(*args, **extra)
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse what stands before the name of a command."""
+        try:
+            return super().make_context(*args, **extra)
+        except _HELP:
+            raise
+        except click.UsageError as error:
+            raise self._refusal(error) from error
+
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
@@ -64,16 +73,20 @@ class _Main(LazyGroup):
         except _HELP:
             raise
         except click.UsageError as error:
-            owners = ""
-            if isinstance(error, click.NoSuchOption):
-                owners = self._commands_with(ctx, error.option_name)
-            raise _Refusal(misuse(error, owners)) from error
+            raise self._refusal(error) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception:
             if report_failure():
                 raise click.exceptions.Exit(1) from None
             raise
+
+    def _refusal(self, error: click.UsageError) -> _Refusal:
+        """Return what is wrong with a command line, as one sentence."""
+        owners = ""
+        if isinstance(error, click.NoSuchOption) and error.ctx is not None:
+            owners = self._commands_with(error.ctx.find_root(), error.option_name)
+        return _Refusal(misuse(error, owners))
 
     def _commands_with(self, ctx: click.Context, option: str) -> str:
         """Return which other commands have an option, as the end of a sentence."""
@@ -82,7 +95,10 @@ class _Main(LazyGroup):
             for name in self.list_commands(ctx)
             if option in _options(ctx, self.get_command(ctx, name))
         ]
-        return f"; it is an option of {' and '.join(owners)}" if owners else ""
+        if not owners:
+            return ""
+        *first, last = owners
+        return f"; it is an option of {', '.join(first)}{' and ' if first else ''}{last}"
 
 
 def _options(ctx: click.Context, command: click.Command | None) -> set[str]:

@@ -559,6 +559,10 @@ def test_a_nir_file_is_printed_checked_and_run(loco, tmp_path):
         (["fleet", "--max-pending", "5"], "`loco-stream run` and `loco-stream serve`"),
         (["run", "rows.csv", "--key", "a"], "`loco-stream fleet`"),
         (["run", "rows.csv", "--port", "80"], "`loco-stream demo`"),
+        (
+            ["--checkpoint", "a", "run"],
+            "`loco-stream run`, `loco-stream watch`, `loco-stream serve` and `loco-stream fleet`",
+        ),
     ],
 )
 def test_an_option_of_another_command_names_that_command(arguments, owners):
@@ -572,6 +576,8 @@ def test_an_option_of_another_command_names_that_command(arguments, owners):
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
+        ("--no-such run rows.csv", "`loco-stream` has no option --no-such"),
+        ("--verison", "`loco-stream` has no option --verison; did you mean '--version'?"),
         ("run rows.csv --no-such", "`loco-stream run` has no option --no-such"),
         ("run a --sed 1", "`loco-stream run` has no option --sed; did you mean '--seed'"),
         ("serve", "`--checkpoint` must be given, as in `loco-stream serve --source zmq+"),
