@@ -55,6 +55,15 @@ def test_rows_from_before_the_first_label_are_learned_as_in_the_twin():
     assert twin.n_seen == 50
 
 
+def test_what_the_ensemble_answered_with_snapshots_is_learned_as_in_the_twin():
+    X, y = stream(420, n_classes=2)
+    y[300:] = 1 - y[300:]  # the concept ends, and its copy gets weight
+    t = np.arange(420.0)
+    model, twin = run_both_delayed(LOCOClassifier, X, y, t, delay=20, hidden_sizes=(5,), atol=0.02)
+    assert model.recalled[0] >= 1
+    np.testing.assert_allclose(model._core.state.next_row.weights, twin.next_row.weights, atol=1e-5)
+
+
 def test_experts_are_told_apart_by_rows_from_before_the_first_label():
     rng = np.random.default_rng(1)
     X = rng.normal(size=(460, 4))
