@@ -31,7 +31,6 @@ from loco_stream._learner.delayed_labels.pending import (
 )
 from loco_stream._learner.delayed_labels.weights import (
     delayed_label_weights,
-    is_last_row,
     n_observations,
 )
 from loco_stream._learner.encoding import CLIP, REOPEN_TARGET, update_features, update_value
@@ -48,7 +47,6 @@ from loco_stream._learner.readout import (
     dormancy,
     ensemble,
     intervals,
-    mixture,
     next_row,
     next_value,
     past_rows,
@@ -343,9 +341,8 @@ def _learn_next_row(settings, state, scratch, computed, label, share, dormant):
     n_classes = state.counts.n_classes
     n_seen = n_observations(state)
     stack = state.next_row
-    least = mixture.least_probability(scratch.past.is_late != 0, n_classes, next_row.LEAST)
     predicted = (computed.log_odds, computed.predicted)
-    next_row.learn_mixture(stack, predicted, n_classes, label, n_seen, share, least)
+    next_row.learn_mixture(stack, predicted, n_classes, label, n_seen, share)
     next_row.learn_weights(stack, computed.log_odds, computed.next, n_classes, label, n_seen, share)
     if dormant:
         dormancy.learn_lead(state.lead.moments, computed.scores, n_classes, scratch.dormant, label)
@@ -472,7 +469,6 @@ def _learn(settings, state, scratch, observed, late, ticket, dormant):
     label_share = 1.0
     late = late and counts.n_seen > 0
     scratch.past.last_label = last_label_of(ticket) if late else counts.last_label
-    scratch.past.is_late = late and not is_last_row(state, when_written(ticket))
     is_new = _know_label(settings, state, scratch, label)
     if settings.regression:
         known_value = value

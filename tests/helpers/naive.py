@@ -565,14 +565,12 @@ def mix(log_weights, opinions):
     return softmax(log_weights) @ opinions
 
 
-def learn_mixture(
-    log_weights, opinions, label, n_seen, share=1.0, prior=0.0, least=mixture.MIN_PROBABILITY
-):
+def learn_mixture(log_weights, opinions, label, n_seen, share=1.0, prior=0.0):
     """Return the log-weights after `share` of a label; they fade towards `prior`."""
     n = n_seen + 1
     decay = min(mixture.DECAY, n / (n + mixture.EARLY))
     kept = 1.0 - share * (1.0 - decay)
-    gained = share * np.log(np.maximum(opinions[:, label], least))
+    gained = share * np.log(np.maximum(opinions[:, label], mixture.MIN_PROBABILITY))
     return kept * log_weights + (1.0 - kept) * prior + gained
 
 

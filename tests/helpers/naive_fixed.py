@@ -459,15 +459,14 @@ class NextRow:
         head_start = np.array([next_row.HEAD_START, 0.0])
         return naive.mix(self.log_weights + head_start, np.array(opinions))
 
-    def learn(self, log_odds, predicted, least, label, n_seen, share):
+    def learn(self, log_odds, predicted, label, n_seen, share):
         """Weigh the stack and the discriminant, and make a share of a damped Newton step.
 
-        The stack is weighed by what it predicted when a late row came, None where that is unknown;
-        every label is granted a least probability.
+        The stack is weighed by what it predicted when a late row came, None where that is unknown.
         """
         proba = self.combine(log_odds, True)
         scored = proba if predicted is None else predicted
-        opinions = np.maximum([scored, naive.softmax(log_odds[1])], least)
+        opinions = np.maximum([scored, naive.softmax(log_odds[1])], next_row.LEAST)
         learned = naive.learn_mixture(self.log_weights, opinions, label, n_seen, share)
         self.log_weights = np.maximum(learned, learned.max() - next_row.LARGEST_LEAD)
         slopes = log_odds @ (proba - np.eye(len(proba))[label])

@@ -31,7 +31,7 @@ from loco_stream._learner.plasticity.projections.clusters import MIN_RATE, REFRE
 from loco_stream._learner.plasticity.rules import CREDIT_RULES
 from loco_stream._learner.plasticity.rules.perturbation import MIN_SQUARED_ERROR
 from loco_stream._learner.plasticity.weight_bounds import MAX_MOVE, MAX_MOVE_WIDE
-from loco_stream._learner.readout import domains, intervals, mixture, next_row, past_rows, snapshots
+from loco_stream._learner.readout import domains, intervals, next_row, past_rows, snapshots
 from loco_stream._learner.readout.experts import (
     centroids,
     class_size,
@@ -678,7 +678,6 @@ class Learner:
         row = self.recombined(then) if is_late and not is_first else self
         share = 1.0
         self.observation_share = 1.0
-        self.is_late = is_late and not self.is_last_row(then)
         if is_late:
             self.observation_share, share = self.delayed_shares(then)
         if s.learns:
@@ -1058,9 +1057,8 @@ class Learner:
     def learn_next_row(self, y, dormant, row):
         """Learn the weights of context, and the lead of dormant classes."""
         predicted = None if row is self else row.predicted
-        least = mixture.LATE_SHARE / self.known if self.is_late else next_row.LEAST
         share = self.observation_share
-        self.next_row.learn(row.log_odds(), predicted, least, y, self.n_observations, share)
+        self.next_row.learn(row.log_odds(), predicted, y, self.n_observations, share)
         if dormant.any():
             self.classes.learn(row.class_scores, dormant, y)
 
@@ -1155,9 +1153,8 @@ class Learner:
             p = naive.in_blocks(before, p, x, self.n_joint + 1, shapes.BLOCK)
             self.logistic = weights, p
             self.gaussians[y].learn(self.z[n_hidden + 1 :])
-        least = mixture.LATE_SHARE / self.known if self.is_late else mixture.MIN_PROBABILITY
         self.log_weights = naive.learn_mixture(
-            self.log_weights, row.opinions, y, self.n_observations, share, self.log_priors, least
+            self.log_weights, row.opinions, y, self.n_observations, share, self.log_priors
         )
 
     def learn_snapshots(self, y, row):

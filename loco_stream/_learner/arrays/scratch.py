@@ -157,7 +157,7 @@ class Scratch(NamedTuple):
     times: time of the row in scratch; gap that `decays` are of
     given, row, scaled: the row as it came, without fillers, and standardised
     moments: scratch of `loco_stream._learner.scale_guard`
-    past: the last label known when the row in scratch was predicted; 1 if its own label is late
+    past: the last label known when the row in scratch was predicted
     texts: the texts of the row
     fixed: the fixed layer
     clean, perturbed, recalled: passes without and with noise, and of a snapshot
@@ -194,7 +194,7 @@ class Scratch(NamedTuple):
     code: Code
     texts: TextCode
     lagged: Lagged
-    past: Annotated[Record, record(np.int64, last_label=-1, is_late=0)]
+    past: Annotated[Record, record(np.int64, last_label=-1)]
     fixed: FixedLayerScratch
     clean: HiddenPass
     perturbed: HiddenPass

@@ -320,9 +320,7 @@ def update_weights(settings, state, scratch, computed, label, share, learns_stac
     if learns_stacks:
         stacks.learn_log_stack(own, computed.outputs, computed.error, capacity, n_classes, share)
     n_seen = n_observations(state)
-    is_late = scratch.past.is_late != 0
-    least = mixture.least_probability(is_late, n_classes, mixture.MIN_PROBABILITY)
-    mixture.learn_mixture(state.mixture, computed.opinions, label, n_seen, share, least)
+    mixture.learn_mixture(state.mixture, computed.opinions, label, n_seen, share)
 
 
 @kernel

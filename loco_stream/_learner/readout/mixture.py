@@ -19,7 +19,6 @@ from loco_stream._learner.readout.softmax import highest
 DECAY = 0.9995  # of the log-likelihoods, per row: about 2,000 rows count
 EARLY = 2.0  # of the first n rows the last n / EARLY count
 MIN_PROBABILITY = 1e-9  # granted to every label
-LATE_SHARE = 0.1  # of an equal probability, granted to a late one
 N_STACKS = 2  # opinions of the stacks, which come first
 
 
@@ -91,26 +90,7 @@ def retained(n_seen, share):
 
 
 @kernel
-def least_probability(is_late, n_classes, least):
-    """Return the probability that is granted to a label, whatever was predicted.
-
-    Rows whose labels are late were predicted together, and a change of the stream surprises all of
-    them at once: as so many surprises they would count against an opinion for long.
-
-    Parameters
-    ----------
-    is_late
-        bool.
-    n_classes
-        int64.
-    least
-        float64: what is granted to a label that is not late.
-    """
-    return LATE_SHARE / n_classes if is_late else least
-
-
-@kernel
-def learn_mixture(mixture, opinions, label, n_seen, share, least):
+def learn_mixture(mixture, opinions, label, n_seen, share):
     """Take what each opinion gave to `share` of a label into its log-weight.
 
     Parameters
@@ -123,13 +103,11 @@ def learn_mixture(mixture, opinions, label, n_seen, share, least):
         int64.
     share
         float64.
-    least
-        float64: probability granted to the label.
     """
     keep = retained(n_seen, share)
     log_weights = mixture.log_weights
     for e in range(log_weights.shape[0]):
-        gained = share * math.log(max(opinions[e, label], least))
+        gained = share * math.log(max(opinions[e, label], MIN_PROBABILITY))
         log_weights[e] = keep * log_weights[e] + gained
     for e in range(log_weights.shape[0]):
         if mixture.log_priors[e] != 0.0:

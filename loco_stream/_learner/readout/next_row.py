@@ -163,7 +163,7 @@ def _bound_leads(stack):
 
 
 @kernel
-def learn_mixture(stack, predicted, n_classes, label, n_seen, share, least):
+def learn_mixture(stack, predicted, n_classes, label, n_seen, share):
     """Take what the stack and each expert gave to `share` of a label into their log-weights.
 
     Parameters
@@ -175,18 +175,16 @@ def learn_mixture(stack, predicted, n_classes, label, n_seen, share, least):
         float64.
     n_seen
         int64: rows learned so far.
-    least
-        float64: probability granted to the label.
     """
     log_odds, proba = predicted
     keep = retained(n_seen, share)
     log_weights = stack.log_weights
-    gained = share * math.log(max(proba[label], least))
+    gained = share * math.log(max(proba[label], LEAST))
     log_weights[STACK] = keep * log_weights[STACK] + gained
     for k in range(STACK + 1, log_weights.shape[0]):
         if stack.contexts[k] == 0.0:
             log_proba = log_odds[k, label] - _log_total(log_odds[k], n_classes)
-            gained = share * max(log_proba, math.log(least))
+            gained = share * max(log_proba, math.log(LEAST))
             log_weights[k] = keep * log_weights[k] + gained
     _bound_leads(stack)
 

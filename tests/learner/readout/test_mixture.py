@@ -39,7 +39,7 @@ def test_the_mixture_is_bayes_rule(seed, n_opinions, n_classes, share):
     proba = np.full(n_classes + 1, -1.0)
     weights = np.zeros(n_opinions)
     for n_seen, label in enumerate(rng.integers(0, n_classes, 5)):
-        mixture.learn_mixture(state, opinions, label, n_seen, share, mixture.MIN_PROBABILITY)
+        mixture.learn_mixture(state, opinions, label, n_seen, share)
         expected = naive.learn_mixture(expected, opinions, label, n_seen, share, log_priors)
     assert np.allclose(state.log_weights, expected)
     mixture.mix(state.log_weights, opinions, n_classes, weights, proba)
@@ -55,11 +55,11 @@ def test_the_opinion_that_was_right_recently_has_the_weight():
     weights = np.zeros(2)
     opinions = np.array([[0.9, 0.1], [0.5, 0.5]])
     for n_seen in range(100):
-        mixture.learn_mixture(state, opinions, 0, n_seen, 1.0, mixture.MIN_PROBABILITY)
+        mixture.learn_mixture(state, opinions, 0, n_seen, 1.0)
     mixture.mix(state.log_weights, opinions, 2, weights, proba)
     assert proba[0] == pytest.approx(0.9, abs=1e-6)
     for n_seen in range(100, 160):
-        mixture.learn_mixture(state, opinions, 1, n_seen, 1.0, mixture.MIN_PROBABILITY)
+        mixture.learn_mixture(state, opinions, 1, n_seen, 1.0)
     mixture.mix(state.log_weights, opinions, 2, weights, proba)
     assert proba[0] == pytest.approx(0.5, abs=1e-6)
 
@@ -68,7 +68,7 @@ def test_the_opinion_that_was_right_recently_has_the_weight():
 def test_the_first_rows_count_less_with_every_row_after_them(n_seen):
     state = mixture_of(2)
     state.log_weights[0] = 40.0
-    mixture.learn_mixture(state, np.full((2, 2), 0.5), 0, n_seen, 1.0, mixture.MIN_PROBABILITY)
+    mixture.learn_mixture(state, np.full((2, 2), 0.5), 0, n_seen, 1.0)
     ahead = state.log_weights[0] - state.log_weights[1]
     assert ahead == pytest.approx(40.0 * (n_seen + 1) / (n_seen + 1 + mixture.EARLY))
 
