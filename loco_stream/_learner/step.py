@@ -339,11 +339,12 @@ def _learn_snapshots(settings, state, scratch, computed, label, share):
 def _learn_next_row(settings, state, scratch, computed, label, share, dormant):
     """Update what weighs context, and the moments by which dormant classes may answer."""
     n_classes = state.counts.n_classes
-    n_seen = n_observations(state)
+    n_observed = n_observations(state)
     stack = state.next_row
     predicted = (computed.log_odds, computed.predicted)
-    next_row.learn_mixture(stack, predicted, n_classes, label, n_seen, share)
-    next_row.learn_weights(stack, computed.log_odds, computed.next, n_classes, label, n_seen, share)
+    next_row.learn_mixture(stack, predicted, n_classes, label, n_observed, share)
+    log_odds = computed.log_odds
+    next_row.learn_weights(stack, log_odds, computed.next, n_classes, label, n_observed, share)
     if dormant:
         dormancy.learn_lead(state.lead.moments, computed.scores, n_classes, scratch.dormant, label)
 
@@ -389,8 +390,8 @@ def _change_readout(settings, state, scratch, computed, observed, dormant, has_p
 def _go_back(settings, state, scratch, ticket):
     """Write what was predicted when a ticket was written, and how it is combined by now.
 
-    The weights of the snapshots have learned the rows beside this one since. What the ensemble
-    answered is therefore that of the time, where it is known.
+    The weights of the snapshots have since learned rows that were predicted together with this one.
+    With a fixed layer, a ticket therefore holds what the ensemble answered.
     """
     read_outputs(settings, state, scratch, ticket)
     ensemble.combine_outputs(settings, state, scratch.then)

@@ -22,6 +22,7 @@ from loco_stream.estimators._estimator import LOCOEstimator
 Model = TypeVar("Model", bound=LOCOEstimator)
 _MERGED = ("LOCOClassifier", "LOCORegressor")
 _COUNTS = next(spec.fields for spec in specs(State) if spec.name == "counts")
+_SURPLUS = next(spec.fields for spec in specs(State) if spec.name == "delayed").index("surplus")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,13 +177,16 @@ def _moved(array: Array, axis: int, before: int, room: int, places: list[int]) -
 
 
 def _add_counts(merged: Merge, n_seen: Sequence[int]) -> None:
-    """Add up rows, masked values, skipped steps and rows of each class."""
+    """Add up rows, observations, masked values, skipped steps and rows of each class."""
     arrays = merged.arrays
     again = len(merged.parts) - 1
     for name in ("n_seen", "n_masked", "n_skipped"):
         index = _COUNTS.index(name)
         first = 0 if merged.base is None else merged.base["counts"][index]
         arrays["counts"][index] = sum(p["counts"][index] for p in merged.parts) - again * first
+    first = 0.0 if merged.base is None else merged.base["delayed"][_SURPLUS]
+    surplus = sum(p["delayed"][_SURPLUS] for p in merged.parts) - again * first
+    arrays["delayed"][_SURPLUS] = surplus
     counts = np.sum([part["classes.n_rows"] for part in merged.parts], axis=0)
     if merged.base is not None:
         counts -= again * merged.base["classes.n_rows"]

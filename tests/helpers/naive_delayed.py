@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from loco_stream._learner.delayed_labels.weights import MOST_ALIKE
+from loco_stream._learner.delayed_labels.weights import LARGEST_LENGTH
 from loco_stream._learner.readout import delayed_values
 from loco_stream._learner.readout.delayed_values import N_OTHERS
 from loco_stream._learner.readout.mixture import DECAY, EARLY
@@ -16,7 +16,7 @@ from tests.helpers import naive
 
 
 class Sequences:
-    """Rows of one label, predicted before any of them was learned, count as few observations."""
+    """Late rows of one label, each predicted before the last was learned, count as few rows."""
 
     def __init__(self):
         self.lengths = []
@@ -27,11 +27,15 @@ class Sequences:
     def share(self, labels, n_seen, n_learned, waiting, most=1.0):
         """Return the share of an observation that the last of `labels` is.
 
-        `n_seen` rows are learned. Its row was predicted when `n_learned` rows were; `waiting` rows
-        were predicted by that model, 0 if that is unknown. `most` is the highest share.
+        `labels` are of all rows in the order in which they were learned. `n_seen` rows are learned.
+        Its row was predicted when `n_learned` rows were; `waiting` rows were predicted by that
+        model, 0 if that is unknown. `most` is the highest share.
         """
         y = labels[-1]
-        if self.rows and (n_learned == n_seen or self.rows[-1][1] != y):
+        is_new = not self.rows or n_learned == n_seen or y not in labels[-2:-1]
+        is_new = is_new or y != self.rows[-1][1]
+        came_alone = not is_new and n_learned != self.rows[-1][0]
+        if self.rows and is_new:
             by_chance = chance_run(labels[:-1], self.rows[-1][1])
             if by_chance:
                 self.lengths.append(len(self.rows) / by_chance)
@@ -42,8 +46,8 @@ class Sequences:
         length = np.mean(self.lengths) if self.lengths else self.start
         so_far = len(self.rows) / max(chance_run(labels, y), 1.0)
         length = max(1.0, length, so_far)
-        if n_learned != self.rows[0][0]:
-            length = min(length, MOST_ALIKE)
+        if came_alone:
+            length = min(length, LARGEST_LENGTH)
         share = min(most, 1.0 / length)
         self.surplus += 1.0 - share
         return share

@@ -1,21 +1,22 @@
 """How much of a step each part of a model makes of a late label.
 
 The weights of stacks and mixture are learned from what was predicted when the row came. Successive
-rows with one label, predicted before any of them was learned, carry nearly the same evidence.
-Counting each of them as one observation would overfit the weights to the last few sequences, which
-are over when the next row has to be predicted. Such rows therefore have the weight 1 / L. L is the
-mean length of earlier sequences; before the first one ends, it is the number of rows that wait. In
-a sequence that is longer than L, the weight of a row is 1 / (its position in it). Lengths are
-divided by the length that chance alone would give, which is more than 1 for a frequent label.
+late rows with one label, each predicted before the row before it was learned, are a sequence. They
+carry nearly the same evidence. Counting each of them as one observation would overfit the weights
+to the last few sequences, which are over when the next row has to be predicted. Such rows therefore
+have the weight 1 / L. L is the mean length of earlier sequences; before the first one ends, it is
+the number of rows that wait. In a sequence that is longer than L, the weight of a row is 1 / (its
+position in it). Lengths are divided by the length that chance alone would give, which is more than
+1 for a frequent label.
 
-Labels that come together, at the end of a sequence, were all predicted by one state of the model.
-Where they come one by one, the model learns between the predictions, and L is at most `MOST_ALIKE`.
+Labels that come together, at the end of a sequence, are of rows that one state of the model
+predicted, and count as about one observation. Where labels come one by one, the model learns
+between the predictions, and L is at most `LARGEST_LENGTH`.
 
-The step of the hidden layers has the same weight. Values
-need more care. While hidden layers change, members without leak would fit features of earlier
-times. A regression therefore learns late values with its readout alone at first, then with steps
-that grow to whole ones. Neurons with a memory learn less from late values: see
-`traces.reduce_credit`.
+The step of the hidden layers has the same weight. Values need more care. While hidden layers
+change, members without leak would fit features of earlier times. A regression therefore learns late
+values with its readout alone at first, then with steps that grow to whole ones. Neurons with a
+memory learn less from late values: see `traces.reduce_credit`.
 """
 
 import numpy as np
@@ -25,7 +26,7 @@ from loco_stream._learner.arrays.spec import record
 
 READOUT_FIRST = 300  # rows of a regression until its scales and gains are fixed,
 RISE = 300  # and from there until steps are whole ones
-MOST_ALIKE = 20.0  # rows that count as one observation where labels come one by one
+LARGEST_LENGTH = 20.0  # that divides the weight of a row where labels come one by one
 
 
 DelayedState = record(
@@ -42,9 +43,9 @@ DelayedState = record(
 """Late labels.
 
 surplus
-    Rows learned less the observations that they count as.
+    Late rows minus the observations that they count as.
 n_learned, sequence_label, sequence_rows
-    Of the present sequence: rows learned when its first row was predicted, label, and rows so far.
+    Of the present sequence: rows learned when its last row was predicted, label, and rows so far.
 n_sequences, sequence_length
     Sequences that are over, and their mean length.
 n_tickets
@@ -63,8 +64,8 @@ def is_last_row(state, written):
 
 @kernel
 def n_observations(state):
-    """Return as how many observations the rows learned so far count, an int64."""
-    return np.int64(state.counts.n_seen - state.delayed.surplus)
+    """Return how many observations the rows learned so far amount to, an int64."""
+    return np.int64(max(state.counts.n_seen - state.delayed.surplus, 0.0))
 
 
 @kernel
@@ -107,16 +108,19 @@ def _observation_weight(state, label, n_learned, largest):
     delayed = state.delayed
     n_classes = state.counts.n_classes
     counts = state.classes.n_rows
-    if n_learned == state.counts.n_seen or label != delayed.sequence_label:
+    follows = label == state.counts.last_label and n_learned < state.counts.n_seen
+    goes_on = follows and delayed.sequence_rows > 0.0 and label == delayed.sequence_label
+    came_alone = goes_on and n_learned != delayed.n_learned
+    if not goes_on:
         _end_sequence(state, label)
-        delayed.n_learned = n_learned
         delayed.sequence_label = label
         delayed.sequence_rows = 0.0
+    delayed.n_learned = n_learned
     delayed.sequence_rows += 1.0
     by_chance = max(_chance_run(counts, n_classes, label, -1), 1.0)
     length = max(delayed.sequence_length, delayed.sequence_rows / by_chance, 1.0)
-    if n_learned != delayed.n_learned:
-        length = min(length, MOST_ALIKE)
+    if came_alone:
+        length = min(length, LARGEST_LENGTH)
     weight = min(largest, 1.0 / length)
     delayed.surplus += 1.0 - weight
     return weight

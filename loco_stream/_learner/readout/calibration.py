@@ -118,16 +118,16 @@ def learn_correction(log_weights, proba, row, share, sums):
     proba
         (classes,) float64: what was predicted, not corrected.
     row
-        (label, number of classes, rows seen), int64.
+        (label, number of classes, observations so far), int64.
     share
         float64.
     sums
         (powers,) float64 working memory.
     """
-    label, n_classes, n_seen = row
+    label, n_classes, n_observed = row
     _write_sums(proba, n_classes, sums)
     raised = _raised(proba[label])
-    keep = retained(n_seen, share)
+    keep = retained(n_observed, share)
     for a in range(N_POWERS):
         chance = raised[a] / sums[a]
         for b in range(N_NOISES):

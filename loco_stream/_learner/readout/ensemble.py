@@ -319,8 +319,8 @@ def update_weights(settings, state, scratch, computed, label, share, learns_stac
         return
     if learns_stacks:
         stacks.learn_log_stack(own, computed.outputs, computed.error, capacity, n_classes, share)
-    n_seen = n_observations(state)
-    mixture.learn_mixture(state.mixture, computed.opinions, label, n_seen, share)
+    n_observed = n_observations(state)
+    mixture.learn_mixture(state.mixture, computed.opinions, label, n_observed, share)
 
 
 @kernel

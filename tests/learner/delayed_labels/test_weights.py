@@ -11,7 +11,7 @@ from river import datasets
 from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.delayed_labels import weights
-from loco_stream._learner.delayed_labels.weights import MOST_ALIKE, READOUT_FIRST, RISE
+from loco_stream._learner.delayed_labels.weights import LARGEST_LENGTH, READOUT_FIRST, RISE
 from loco_stream._learner.readout import delayed_values
 from tests.helpers.jitted import jitted, on_model
 from tests.helpers.models import untrained
@@ -47,6 +47,7 @@ def late_shares(labels, n_classes, sequence_rows=SEQUENCE_ROWS, most=1.0):
             state.delayed.n_tickets += sequence_rows
         number = state.delayed.n_tickets - sequence_rows + 1 + n_seen % sequence_rows
         found.append(run_shares(args, label, (n_learned, number), most))
+        state.counts.last_label = label
         waiting = state.delayed.n_tickets - number + 1
         so_far = labels[: n_seen + 1].tolist()
         expected.append(twin.share(so_far, n_seen, n_learned, waiting, most))
@@ -89,6 +90,7 @@ def one_by_one(labels, n_classes, delay=100):
         state.delayed.n_tickets += 1.0
         written = (float(max(n_seen - delay, 0)), n_seen + 1.0)
         found.append(run_shares(args, label, written, 1.0)[0])
+        state.counts.last_label = label
         waiting = state.delayed.n_tickets - n_seen
         expected.append(twin.share(labels[: n_seen + 1].tolist(), n_seen, written[0], waiting))
     np.testing.assert_allclose(found, expected)
@@ -98,10 +100,57 @@ def one_by_one(labels, n_classes, delay=100):
 def test_rows_whose_labels_come_one_by_one_are_few_observations_while_the_label_stays():
     found, args = one_by_one(np.repeat([0, 1, 2, 0, 1, 2, 0, 1, 2], 80), 3)
     sums = found.reshape(9, 80).sum(axis=1)
-    assert sums[3:] == pytest.approx(np.full(6, 80 / MOST_ALIKE), rel=0.05)
-    n_rows = found.size - 1  # learned before the last one
-    count = weights.n_observations.py_func(args.model.state)
-    assert count == pytest.approx(n_rows - (1.0 - found).sum(), abs=1.0)
+    assert sums[3:] == pytest.approx(np.full(6, 80 / LARGEST_LENGTH), rel=0.05)
+    assert weights.n_observations.py_func(args.model.state) < 60
+
+
+def test_late_labels_of_one_class_are_whole_observations_if_others_are_learned_between():
+    """The mean weight was .06 where only the label of a late row ended a sequence."""
+    args = untrained(1, 2, hidden_sizes=4)
+    state = args.model.state
+    found = []
+    for n_seen in range(100, 2100):
+        state.counts.n_seen = n_seen
+        label = int(n_seen % 50 == 0)
+        state.classes.n_rows[label] += 1.0
+        if label:
+            state.delayed.n_tickets += 1.0
+            written = (n_seen - 30.0, state.delayed.n_tickets - 1.0)
+            found.append(run_shares(args, label, written, 1.0)[0])
+        state.counts.last_label = label
+    assert np.mean(found[1:]) > 0.9
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_the_first_late_rows_that_came_together_are_one_observation(label):
+    args = untrained(1, 2, hidden_sizes=4)
+    state = args.model.state
+    state.delayed.n_tickets = 200.0
+    state.counts.last_label = label
+    found = []
+    for i in range(200):
+        state.counts.n_seen = 101 + i
+        state.classes.n_rows[label] += 1.0
+        found.append(run_shares(args, label, (100.0, i + 1.0), 1.0)[0])
+    assert sum(found) == pytest.approx(1.0)
+
+
+def test_a_second_block_of_the_same_label_counts_as_about_one_observation():
+    args = untrained(1, 50, hidden_sizes=4)
+    state = args.model.state
+    sums = []
+    for block in range(40):
+        label = block // 2 % 50
+        weight = 0.0
+        for i in range(100):
+            state.counts.n_seen = 100 * block + i + 100
+            state.delayed.n_tickets = 100.0 * (block + 2)
+            state.classes.n_rows[label] += 1.0
+            written = (100.0 * block, 100.0 * block + i)
+            weight += run_shares(args, label, written, 1.0)[0]
+            state.counts.last_label = label
+        sums.append(weight)
+    assert max(sums[4:]) < 1.5
 
 
 def test_labels_drawn_one_by_one_that_come_late_are_nearly_whole_observations():
