@@ -110,6 +110,21 @@ def test_models_without_a_template_approximate_one_model(tmp_path):
     assert np.mean(merged.predict_array(X) == y) > np.mean(one.predict_array(X) == y) - 0.08
 
 
+def test_a_merged_model_has_the_observations_of_all_late_rows():
+    parts = []
+    for seed in (1, 2):
+        part = frozen()
+        X, y = rows(seed, 120)
+        part.learn_array(X[:20], y[:20])
+        tickets = [part.observe_one(dict(enumerate(row))) for row in X[20:].tolist()]
+        for ticket in tickets:
+            part.learn_one(ticket, y[0])
+        parts.append(part)
+    surplus = [float(part._core.state.delayed.surplus) for part in parts]
+    assert min(surplus) > 50.0
+    assert float(merge(parts)._core.state.delayed.surplus) == sum(surplus)
+
+
 def test_regressors_are_merged():
     template = LOCORegressor(hidden_sizes=(16,), rule="frozen", seed=1)
     parts = []
