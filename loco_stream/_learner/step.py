@@ -22,7 +22,6 @@ from loco_stream._learner.delayed_labels.pending import (
     last_label_of,
     read_answers,
     read_context,
-    read_ensemble,
     read_next_row,
     read_outputs,
     read_values,
@@ -30,8 +29,8 @@ from loco_stream._learner.delayed_labels.pending import (
     write_ticket,
 )
 from loco_stream._learner.delayed_labels.weights import (
+    count_observations,
     delayed_label_weights,
-    n_observations,
 )
 from loco_stream._learner.encoding import CLIP, REOPEN_TARGET, update_features, update_value
 from loco_stream._learner.fixed_layer import carry_means, keep_means, settle_scales
@@ -339,12 +338,12 @@ def _learn_snapshots(settings, state, scratch, computed, label, share):
 def _learn_next_row(settings, state, scratch, computed, label, share, dormant):
     """Update what weighs context, and the moments by which dormant classes may answer."""
     n_classes = state.counts.n_classes
-    n_observed = n_observations(state)
+    n_observations = count_observations(state)
     stack = state.next_row
-    predicted = (computed.log_odds, computed.predicted)
-    next_row.learn_mixture(stack, predicted, n_classes, label, n_observed, share)
     log_odds = computed.log_odds
-    next_row.learn_weights(stack, log_odds, computed.next, n_classes, label, n_observed, share)
+    predicted = (log_odds, computed.predicted)
+    next_row.learn_mixture(stack, predicted, n_classes, label, n_observations, share)
+    next_row.learn_weights(stack, log_odds, computed.next, n_classes, label, n_observations, share)
     if dormant:
         dormancy.learn_lead(state.lead.moments, computed.scores, n_classes, scratch.dormant, label)
 
@@ -359,7 +358,7 @@ def _learn_correction(settings, state, computed, label, share):
         proba[c] = predicted[c]
     if settings.n_log_odds > 0:
         next_row.mix_experts(state.next_row, computed.log_odds, n_classes, proba)
-    row = (label, n_classes, n_observations(state))
+    row = (label, n_classes, count_observations(state))
     log_weights = state.calibration.log_weights
     calibration.learn_correction(log_weights, proba, row, share, computed.power_sums)
 
@@ -400,8 +399,8 @@ def _go_back(settings, state, scratch, ticket):
         return
     place = read_answers(settings, state, ticket, scratch.then)
     n_classes = state.counts.n_classes
-    _combine_ensemble(settings, state, scratch.then)
-    place = read_ensemble(place, n_classes, ticket, scratch.then)
+    if place < 0:
+        _combine_ensemble(settings, state, scratch.then)
     _combine_next_row(settings, state, scratch.then)
     read_next_row(place, n_classes, ticket, scratch.then)
 

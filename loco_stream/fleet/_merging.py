@@ -21,8 +21,9 @@ from loco_stream.estimators._estimator import LOCOEstimator
 
 Model = TypeVar("Model", bound=LOCOEstimator)
 _MERGED = ("LOCOClassifier", "LOCORegressor")
-_COUNTS = next(spec.fields for spec in specs(State) if spec.name == "counts")
-_SURPLUS = next(spec.fields for spec in specs(State) if spec.name == "delayed").index("surplus")
+_FIELDS = {spec.name: spec.fields for spec in specs(State)}
+_COUNTS = _FIELDS["counts"]
+_SURPLUS = _FIELDS["delayed"].index("surplus")
 
 
 @dataclass(frozen=True, slots=True)

@@ -269,13 +269,13 @@ def _answers_place(settings, state, ticket):
 
 @kernel
 def read_answers(settings, state, ticket, then):
-    """Read what the stacks and the mixture predicted, if it is known, into a `ReadoutPass`.
+    """Read what stacks, mixture and ensemble predicted, if it is known, into a `ReadoutPass`.
 
     Returns
     -------
     int64
-        Where the answer of the ensemble begins in the ticket, for `read_ensemble`; -1: it is
-        unknown.
+        Where the answer to the stream's next row begins in the ticket, for `read_next_row`; -1: it
+        is unknown, and so is the answer of the ensemble.
     """
     place = _answers_place(settings, state, ticket)
     if place < 0:
@@ -284,20 +284,8 @@ def read_answers(settings, state, ticket, then):
     for stack in range(N_STACKS):
         place = _read_blocks(ticket, place, 1, n_classes, n_classes, then.opinions[stack])
     place = _read_blocks(ticket, place, 1, n_classes, n_classes, then.mixed)
-    return place if settings.n_log_odds > 0 else np.int64(-1)
-
-
-@kernel
-def read_ensemble(place, n_classes, ticket, then):
-    """Read the answer of the ensemble from `place` on; see `read_answers`.
-
-    Returns
-    -------
-    int64
-        Where the answer to the stream's next row begins, for `read_next_row`; -1: it is unknown.
-    """
-    if place < 0:
-        return place
+    if settings.n_log_odds == 0:
+        return np.int64(-1)
     return _read_blocks(ticket, place, 1, n_classes, n_classes, then.fast)
 
 

@@ -63,7 +63,7 @@ def is_last_row(state, written):
 
 
 @kernel
-def n_observations(state):
+def count_observations(state):
     """Return how many observations the rows learned so far amount to, an int64."""
     return np.int64(max(state.counts.n_seen - state.delayed.surplus, 0.0))
 
@@ -108,8 +108,8 @@ def _observation_weight(state, label, n_learned, largest):
     delayed = state.delayed
     n_classes = state.counts.n_classes
     counts = state.classes.n_rows
-    follows = label == state.counts.last_label and n_learned < state.counts.n_seen
-    goes_on = follows and delayed.sequence_rows > 0.0 and label == delayed.sequence_label
+    stays = label == state.counts.last_label == delayed.sequence_label
+    goes_on = stays and n_learned < state.counts.n_seen and delayed.sequence_rows > 0.0
     came_alone = goes_on and n_learned != delayed.n_learned
     if not goes_on:
         _end_sequence(state, label)

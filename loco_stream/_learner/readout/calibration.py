@@ -124,10 +124,10 @@ def learn_correction(log_weights, proba, row, share, sums):
     sums
         (powers,) float64 working memory.
     """
-    label, n_classes, n_observed = row
+    label, n_classes, n_observations = row
     _write_sums(proba, n_classes, sums)
     raised = _raised(proba[label])
-    keep = retained(n_observed, share)
+    keep = retained(n_observations, share)
     for a in range(N_POWERS):
         chance = raised[a] / sums[a]
         for b in range(N_NOISES):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from loco_stream._compiler.jit import Kernel, kernel
-from loco_stream._learner.delayed_labels.weights import n_observations
+from loco_stream._learner.delayed_labels.weights import count_observations
 from loco_stream._learner.readout import delayed_values, mixture, stacks
 from loco_stream._learner.readout.experts import EXPERTS, Expert
 from loco_stream._learner.readout.experts._definition import is_ready, nothing
@@ -319,8 +319,8 @@ def update_weights(settings, state, scratch, computed, label, share, learns_stac
         return
     if learns_stacks:
         stacks.learn_log_stack(own, computed.outputs, computed.error, capacity, n_classes, share)
-    n_observed = n_observations(state)
-    mixture.learn_mixture(state.mixture, computed.opinions, label, n_observed, share)
+    n_observations = count_observations(state)
+    mixture.learn_mixture(state.mixture, computed.opinions, label, n_observations, share)
 
 
 @kernel

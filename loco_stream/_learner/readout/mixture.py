@@ -79,19 +79,18 @@ def mix(log_weights, opinions, n_classes, weights, proba):
 
 
 @kernel
-def retained(n_observed, share):
+def retained(n_observations, share):
     """Return the share of a log-weight that is left after `share` (float64) of a label.
 
-    At first it fades faster, in proportion to the `n_observed` (int64) observations so far: which
-    expert was ahead on the first few rows, where most are hardly trained, must not count for
-    hundreds.
+    At first it fades faster, in proportion to `n_observations` (int64): which expert was ahead on
+    the first few rows, where most are hardly trained, must not count for hundreds.
     """
-    decay = min(DECAY, (n_observed + 1.0) / (n_observed + 1.0 + EARLY))
+    decay = min(DECAY, (n_observations + 1.0) / (n_observations + 1.0 + EARLY))
     return decay if share == 1.0 else 1.0 - share * (1.0 - decay)
 
 
 @kernel
-def learn_mixture(mixture, opinions, label, n_observed, share):
+def learn_mixture(mixture, opinions, label, n_observations, share):
     """Take what each opinion gave to `share` of a label into its log-weight.
 
     Parameters
@@ -100,12 +99,12 @@ def learn_mixture(mixture, opinions, label, n_observed, share):
         `MixtureState`.
     opinions
         (opinions, classes) float64 probabilities.
-    label, n_observed
+    label, n_observations
         int64.
     share
         float64.
     """
-    keep = retained(n_observed, share)
+    keep = retained(n_observations, share)
     log_weights = mixture.log_weights
     for e in range(log_weights.shape[0]):
         gained = share * math.log(max(opinions[e, label], MIN_PROBABILITY))

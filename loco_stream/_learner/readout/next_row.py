@@ -163,7 +163,7 @@ def _bound_leads(stack):
 
 
 @kernel
-def learn_mixture(stack, predicted, n_classes, label, n_observed, share):
+def learn_mixture(stack, predicted, n_classes, label, n_observations, share):
     """Take what the stack and each expert gave to `share` of a label into their log-weights.
 
     Parameters
@@ -173,11 +173,11 @@ def learn_mixture(stack, predicted, n_classes, label, n_observed, share):
     predicted
         Log-odds as in `learn_weights`, and the stack's answer in the stream, (n_classes or more,)
         float64.
-    n_observed
+    n_observations
         int64: observations so far, see `delayed_labels.weights`.
     """
     log_odds, proba = predicted
-    keep = retained(n_observed, share)
+    keep = retained(n_observations, share)
     log_weights = stack.log_weights
     gained = share * math.log(max(proba[label], LEAST))
     log_weights[STACK] = keep * log_weights[STACK] + gained
@@ -190,7 +190,7 @@ def learn_mixture(stack, predicted, n_classes, label, n_observed, share):
 
 
 @kernel
-def learn_weights(stack, log_odds, proba, n_classes, label, n_observed, share):
+def learn_weights(stack, log_odds, proba, n_classes, label, n_observations, share):
     """Make `share` of a damped Newton step on the log-loss, for each weight on its own.
 
     The second derivative along a weight is the variance of its log-odds under the answer. A row
@@ -207,12 +207,12 @@ def learn_weights(stack, log_odds, proba, n_classes, label, n_observed, share):
         (rows, n_classes or more) float64.
     proba
         (n_classes or more,) float64: what `combine` made of them in the stream.
-    n_classes, label, n_observed
+    n_classes, label, n_observations
         int64; the last: observations so far.
     share
         float64.
     """
-    least = min(DAMPING, FIRST_DAMPING + DAMPING_GROWTH * n_observed)
+    least = min(DAMPING, FIRST_DAMPING + DAMPING_GROWTH * n_observations)
     for k in range(stack.weights.shape[0]):
         mean = 0.0
         square = 0.0

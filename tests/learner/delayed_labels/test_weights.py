@@ -29,10 +29,11 @@ run_shares = on_model(_shares)
 independent_share = jitted(delayed_values.independent_share)
 
 
-def late_shares(labels, n_classes, sequence_rows=SEQUENCE_ROWS, most=1.0):
+def late_shares(labels, n_classes, delay=0, most=1.0):
     """Return both shares of each late label, and the model's arrays.
 
-    One model predicts `sequence_rows` rows. The shares are compared with the twin's.
+    One state of the model predicts `SEQUENCE_ROWS` rows, whose labels come together. With a `delay`
+    the label of each row comes so many rows later. The shares are compared with the twin's.
     """
     args = untrained(1, n_classes, hidden_sizes=4)
     state = args.model.state
@@ -42,13 +43,13 @@ def late_shares(labels, n_classes, sequence_rows=SEQUENCE_ROWS, most=1.0):
     for n_seen, label in enumerate(labels):
         state.classes.n_rows[label] += 1.0
         state.counts.n_seen = n_seen
-        n_learned = float(n_seen - n_seen % sequence_rows)
-        if n_seen % sequence_rows == 0:
-            state.delayed.n_tickets += sequence_rows
-        number = state.delayed.n_tickets - sequence_rows + 1 + n_seen % sequence_rows
-        found.append(run_shares(args, label, (n_learned, number), most))
+        start = n_seen - n_seen % SEQUENCE_ROWS
+        n_learned = float(max(n_seen - delay, 0) if delay else start)
+        n_tickets = n_seen + 1 + delay if delay else start + SEQUENCE_ROWS
+        state.delayed.n_tickets = n_tickets
+        found.append(run_shares(args, label, (n_learned, n_seen + 1.0), most))
         state.counts.last_label = label
-        waiting = state.delayed.n_tickets - number + 1
+        waiting = n_tickets - n_seen
         so_far = labels[: n_seen + 1].tolist()
         expected.append(twin.share(so_far, n_seen, n_learned, waiting, most))
     np.testing.assert_allclose(np.array(found)[:, 0], expected)
@@ -76,36 +77,15 @@ def test_labels_drawn_one_by_one_are_nearly_whole_observations_even_rare_ones():
     assert late_shares((rng.random(5000) < 0.01).astype(int), 2)[0].mean() > 0.75
 
 
-def one_by_one(labels, n_classes, delay=100):
-    """Return the weight of labels that come in turn, each `delay` rows late, and the arrays."""
-    args = untrained(1, n_classes, hidden_sizes=4)
-    state = args.model.state
-    state.delayed.n_tickets = delay
-    found = []
-    expected = []
-    twin = Sequences()
-    for n_seen, label in enumerate(labels):
-        state.classes.n_rows[label] += 1.0
-        state.counts.n_seen = n_seen
-        state.delayed.n_tickets += 1.0
-        written = (float(max(n_seen - delay, 0)), n_seen + 1.0)
-        found.append(run_shares(args, label, written, 1.0)[0])
-        state.counts.last_label = label
-        waiting = state.delayed.n_tickets - n_seen
-        expected.append(twin.share(labels[: n_seen + 1].tolist(), n_seen, written[0], waiting))
-    np.testing.assert_allclose(found, expected)
-    return np.array(found), args
-
-
 def test_rows_whose_labels_come_one_by_one_are_few_observations_while_the_label_stays():
-    found, args = one_by_one(np.repeat([0, 1, 2, 0, 1, 2, 0, 1, 2], 80), 3)
-    sums = found.reshape(9, 80).sum(axis=1)
+    found, args = late_shares(np.repeat([0, 1, 2, 0, 1, 2, 0, 1, 2], 80), 3, delay=100)
+    sums = found[:, 0].reshape(9, 80).sum(axis=1)
     assert sums[3:] == pytest.approx(np.full(6, 80 / LARGEST_LENGTH), rel=0.05)
-    assert weights.n_observations.py_func(args.model.state) < 60
+    assert weights.count_observations.py_func(args.model.state) < 60
 
 
 def test_late_labels_of_one_class_are_whole_observations_if_others_are_learned_between():
-    """The mean weight was .06 where only the label of a late row ended a sequence."""
+    """The mean weight was .09 where only the label of a late row ended a sequence."""
     args = untrained(1, 2, hidden_sizes=4)
     state = args.model.state
     found = []
@@ -155,7 +135,7 @@ def test_a_second_block_of_the_same_label_counts_as_about_one_observation():
 
 def test_labels_drawn_one_by_one_that_come_late_are_nearly_whole_observations():
     labels = np.random.default_rng(0).integers(0, 4, 2000)
-    assert one_by_one(labels, 4)[0].mean() > 0.9
+    assert late_shares(labels, 4, delay=100)[0].mean() > 0.9
 
 
 @pytest.mark.parametrize(
