@@ -504,6 +504,7 @@ def _learn(settings, state, scratch, observed, late, ticket, dormant):
         if settings.learns:
             step = _step_share(settings, state, scratch, computed, label, share)
             change_hidden(settings, state, scratch, step)
+        scratch.past.share = label_share
         observed = (label, value, label_share)
         _change_readout(settings, state, scratch, computed, observed, dormant, has_prediction)
         settle_gains(state.net, scratch.clean.drives, settings.gain, counts.n_seen)

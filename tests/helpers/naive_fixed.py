@@ -410,11 +410,12 @@ class Followers:
     def __init__(self, n_classes):
         self.shares = np.zeros(n_classes)
         self.counts = [{} for _ in range(n_classes)]
+        self.n_rows = np.zeros(n_classes)
         self.n_labels = np.zeros(n_classes)
 
     def scores(self, last, known):
         """Return the log-odds by recency, and after the last label."""
-        usual = self.n_labels[:known] / max(self.n_labels.sum(), 1.0)
+        usual = self.n_rows[:known] / max(self.n_rows.sum(), 1.0)
         counts = self.shares[:known] / recency.RATE
         recent = np.log((counts + 1.0) / (counts.sum() * usual + 1.0))
         if last is None:
@@ -422,16 +423,17 @@ class Followers:
         counts = np.array([self.counts[last].get(c, 0.0) for c in range(known)])
         return recent, np.log((counts + transitions.FLOOR) / (self.n_labels[:known] + 1.0))
 
-    def learn(self, last, label):
-        """Count a label after the last one that was known."""
+    def learn(self, last, label, share=1.0):
+        """Count a label, as `share` of an observation, after the last one that was known."""
         self.shares *= 1.0 - recency.RATE
         self.shares[label] += recency.RATE
         if last is not None:
             counts = self.counts[last]
             for c in counts:
-                counts[c] *= transitions.DECAY
-            counts[label] = counts.get(label, 0.0) + 1.0
-        self.n_labels[label] += 1.0
+                counts[c] *= 1.0 - share * (1.0 - transitions.DECAY)
+            counts[label] = counts.get(label, 0.0) + share
+        self.n_rows[label] += 1.0
+        self.n_labels[label] += share
 
 
 class NextRow:

@@ -695,7 +695,7 @@ class Learner:
         self.learn_readout(y, row, is_first)
         if s.n_fixed:
             self.discriminant.learn(self.fixed_outputs, self.class_scores, y, self.n_seen)
-            self.followers.learn(last, y)
+            self.followers.learn(last, y, self.observation_share)
             self.past_rows.learn(self.fixed_outputs, self.n_seen)
             self.discriminant.domains.follow(y, surprise)
         if s.n_centroids:

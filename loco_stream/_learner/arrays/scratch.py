@@ -157,7 +157,8 @@ class Scratch(NamedTuple):
     times: time of the row in scratch; gap that `decays` are of
     given, row, scaled: the row as it came, without fillers, and standardised
     moments: scratch of `loco_stream._learner.scale_guard`
-    past: the last label known when the row in scratch was predicted
+    past: the last label known when the row in scratch was predicted, and the share of an
+    observation that the row is
     texts: the texts of the row
     fixed: the fixed layer
     clean, perturbed, recalled: passes without and with noise, and of a snapshot
@@ -194,7 +195,7 @@ class Scratch(NamedTuple):
     code: Code
     texts: TextCode
     lagged: Lagged
-    past: Annotated[Record, record(np.int64, last_label=-1)]
+    past: Annotated[Record, record(np.float64, last_label=-1.0, share=1.0)]
     fixed: FixedLayerScratch
     clean: HiddenPass
     perturbed: HiddenPass

@@ -2,8 +2,10 @@
 
 What counts is how much likelier a class is after the last known label than at any time, so that a
 class that is merely frequent gains nothing. Where labels are late, the last label known when the
-row was observed is what its label followed. Each class keeps its `SUCCESSORS` most frequent
-followers; any other counts as seen `FLOOR` times. A class's counts fade whenever it is followed.
+row was observed is what its label followed, and successive rows of one label count as few
+observations (see `delayed_labels.weights`): otherwise the counts would tell what followed the last
+few sequences of a label. Each class keeps its `SUCCESSORS` most frequent followers; any other
+counts as seen `FLOOR` times. A class's counts fade whenever it is followed.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ class State(NamedTuple):
 
     followers: slots of the classes that came after it; -1: none
     counts: how often, fading, above the floor
-    n_labels: labels of each class
+    n_labels: labels of each class, in observations
     """
 
     followers: Annotated[Int32, axes("successors", "classes", start=-1)]
@@ -80,19 +82,22 @@ def predict(settings, state, scratch, outputs, scores):
 
 
 @kernel
-def count_successor(own, last, label):
-    """Count `label` after `last`, int64 slots; where all places are taken, in the rarest one's."""
+def count_successor(own, last, label, share):
+    """Count `share` (float64) of `label` after `last`, both int64 slots.
+
+    Where all places are taken, it is counted in the rarest follower's.
+    """
     place = 0
     for k in range(own.followers.shape[0]):
-        own.counts[k, last] *= DECAY
+        own.counts[k, last] *= 1.0 - share * (1.0 - DECAY)
         if own.counts[k, last] < own.counts[place, last]:
             place = k
     for k in range(own.followers.shape[0]):
         if own.followers[k, last] == label:
-            own.counts[k, last] += 1.0
+            own.counts[k, last] += share
             return
     own.followers[place, last] = label
-    own.counts[place, last] = 1.0
+    own.counts[place, last] = share
 
 
 @kernel
@@ -101,10 +106,11 @@ def learn(settings, state, scratch, scores, opinions, label, value):
     if settings.n_fixed == 0:
         return
     own = state.experts.transitions
-    last = scratch.past.last_label
+    last = np.int64(scratch.past.last_label)
+    share = scratch.past.share
     if last >= 0:
-        count_successor(own, last, label)
-    own.n_labels[label] += 1.0
+        count_successor(own, last, label, share)
+    own.n_labels[label] += share
 
 
 def check(settings: Any, state: Any, n_classes: int) -> None:

@@ -20,10 +20,10 @@ def fresh(n_classes):
     return fresh_group(transitions.State, successors=SUCCESSORS, classes=n_classes)
 
 
-def learn(own, last, label):
+def learn(own, last, label, share=1.0):
     if last is not None:
-        count_successor(own, last, label)
-    own.n_labels[label] += 1.0
+        count_successor(own, last, label, share)
+    own.n_labels[label] += share
 
 
 def scores_of(own, last, known):
@@ -40,8 +40,9 @@ def test_until_the_places_are_full_the_counts_equal_those_of_a_dict(n_classes):
     last = None
     for _ in range(400):
         label = int(rng.integers(n_classes) * rng.random())  # some are more frequent
-        learn(own, last, label)
-        twin.learn(last, label)
+        share = float(rng.choice([1.0, 0.05]))
+        learn(own, last, label, share)
+        twin.learn(last, label, share)
         last = label
     for after in [None, *range(n_classes)]:
         scores = scores_of(own, after, n_classes)
@@ -52,7 +53,7 @@ def test_until_the_places_are_full_the_counts_equal_those_of_a_dict(n_classes):
 def test_a_follower_stands_in_one_place():
     own = fresh(3)
     for label in (1, 2, 1, 1, 2):
-        count_successor(own, 0, label)
+        count_successor(own, 0, label, 1.0)
     assert own.followers[:3, 0].tolist() == [1, 2, -1]
     assert not own.counts[2:, 0].any()
     assert (own.followers[:, 1:] == -1).all()
@@ -64,7 +65,7 @@ def test_ten_thousand_classes_stay_sparse():
     assert own.followers.shape == own.counts.shape == (SUCCESSORS, n_classes)
     rng = np.random.default_rng(0)
     for label in rng.integers(0, n_classes, 5000).tolist():
-        count_successor(own, 7, label)
+        count_successor(own, 7, label, 1.0)
     followers = own.followers[:, 7]
     assert len(set(followers.tolist())) == SUCCESSORS
     assert (scores_of(own, 7, n_classes) > np.log(transitions.FLOOR)).sum() == SUCCESSORS
@@ -74,8 +75,8 @@ def test_a_frequent_follower_keeps_its_place_among_many_rare_ones():
     own = fresh(2000)
     rare = iter(range(10, 2000))
     for _ in range(300):
-        count_successor(own, 0, 1)
-        count_successor(own, 0, next(rare))
+        count_successor(own, 0, 1, 1.0)
+        count_successor(own, 0, next(rare), 1.0)
     scores = scores_of(own, 0, 2000)
     assert scores.argmax() == 1
     assert own.counts[:, 0].max() == pytest.approx(200.0, rel=0.2)  # of 300, fading
@@ -84,12 +85,20 @@ def test_a_frequent_follower_keeps_its_place_among_many_rare_ones():
 
 def test_counts_of_a_class_fade_whenever_it_is_followed():
     own = fresh(4)
-    count_successor(own, 0, 1)
-    count_successor(own, 2, 1)
+    count_successor(own, 0, 1, 1.0)
+    count_successor(own, 2, 1, 1.0)
     for _ in range(100):
-        count_successor(own, 0, 3)
+        count_successor(own, 0, 3, 1.0)
     assert own.counts[0, 0] == pytest.approx(transitions.DECAY**100)
     assert own.counts[0, 2] == 1.0
+
+
+def test_a_sequence_of_late_labels_counts_as_the_observations_that_it_is():
+    own = fresh(3)
+    for label in [1] * 40 + [2] * 20:
+        learn(own, 0, label, 0.05)
+    assert own.counts[:2, 0] == pytest.approx([2.0, 1.0], rel=0.01)
+    assert own.n_labels == pytest.approx([0.0, 2.0, 1.0])
 
 
 def test_a_class_that_is_as_frequent_after_the_last_label_as_ever_has_no_advantage():
