@@ -142,16 +142,17 @@ def draw_joins() -> None:
         (at, Labels(ids, ["ok"] * len(ids), at, "laboratory", by_id=True))
         for at, ids in batches.items()
     ]
-    clock = 0
+    now = 0  # minute of the event that was read last
     found: dict[bool, dict[int, int]] = {False: {}, True: {}}  # minute of each id's records
 
     def stream() -> Iterator[Sample | Labels]:
-        nonlocal clock
-        for clock, event in sorted([*rows, *labels], key=lambda item: item[0]):  # noqa: B007
+        nonlocal now
+        for minute, event in sorted([*rows, *labels], key=lambda item: item[0]):
+            now = minute
             yield event
 
     engine = StreamEngine(LOCOClassifier(seed=1), stream(), task="classification")
-    engine.on("prediction", lambda record: found["label" in record].update({record["id"]: clock}))
+    engine.on("prediction", lambda record: found["label" in record].update({record["id"]: now}))
     engine.run()
     came = {event.id: at for at, event in rows}
     told = {k: at for at, ids in batches.items() for k in ids}
