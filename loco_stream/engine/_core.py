@@ -716,7 +716,7 @@ def _check_store(
     resume: bool | None,
     durability: str,
 ) -> None:
-    if resume not in (True, False, None):
+    if not isinstance(resume, bool | None):
         raise ConfigError(f"`resume` must be True, False or None, got {resume!r}")
     if resume and checkpoint is None:
         raise ConfigError("`resume` must be False or None without `checkpoint`, got True")

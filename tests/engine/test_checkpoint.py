@@ -372,11 +372,12 @@ def test_a_resume_with_other_settings_or_another_model_is_refused(tmp_path):
         StreamEngine(Other(), ListSource([]), checkpoint=tmp_path, resume=True).run()
 
 
+@pytest.mark.parametrize("resume", ["state", 0, 1])
 @pytest.mark.parametrize("folder", [True, False])
-def test_what_resume_is_must_be_a_truth_value(folder, tmp_path):
+def test_what_resume_is_must_be_a_truth_value(resume, folder, tmp_path):
     checkpoint = tmp_path if folder else None
-    with pytest.raises(ConfigError, match="`resume` must be True, False or None, got 'state'"):
-        StreamEngine(LOCOClassifier(), [({"a": 1.0}, "x")], checkpoint=checkpoint, resume="state")
+    with pytest.raises(ConfigError, match=f"`resume` must be True, False or None, got {resume!r}"):
+        StreamEngine(LOCOClassifier(), [({"a": 1.0}, "x")], checkpoint=checkpoint, resume=resume)
 
 
 def test_a_model_that_cannot_be_stored_is_refused(tmp_path):
