@@ -51,7 +51,7 @@ def keygen(folder: str | Path, name: str = "source") -> list[Path]:
     Raises
     ------
     ConfigError
-        The name is not valid in a file name, or has a key already.
+        The name is not valid in a file name, or has a key already, or `folder` is not a directory.
 
     Examples
     --------
@@ -79,8 +79,12 @@ def keygen(folder: str | Path, name: str = "source") -> list[Path]:
 
 def _create_folders(folder: Path) -> None:
     """Create the folders for their user alone; one that others can enter must be empty."""
+    allowed = folder / "allowed"
+    for path in (allowed, *allowed.parents):
+        if os.path.lexists(path) and not path.is_dir():
+            raise ConfigError(f"{path} must be a directory, got a file")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for path in (folder, folder / "allowed"):
+    for path in (folder, allowed):
         path.mkdir(mode=0o700, exist_ok=True)
         status = path.stat()
         is_open = bool(status.st_mode & 0o077)

@@ -44,6 +44,18 @@ def test_keygen_writes_the_files_that_the_page_names(tmp_path):
     assert zmq.curve_public(secret) == public
 
 
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [("keys", "keys"), ("keys", "keys/plant/press"), ("keys/allowed", "keys")],
+)
+def test_keygen_takes_no_file_as_a_directory(name, folder, tmp_path):
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("")
+    with pytest.raises(ConfigError, match=f"^{file} must be a directory, got a file$"):
+        keygen(tmp_path / folder)
+
+
 def test_keygen_overwrites_no_file_and_adds_clients(keys):
     before = {p: p.read_bytes() for p in keys.rglob("*.key*")}
     with pytest.raises(ConfigError, match="exists and is not overwritten"):
