@@ -79,6 +79,13 @@ def number(low: float, high: float, *, optional: bool = False) -> Check:
     return check
 
 
+def between(low: float, high: float) -> Check:
+    """Return a check that takes numbers above `low` and below `high`."""
+    text = f"a number above {low:g} and below {high:g}"
+    inside = number(low, high)
+    return lambda value: None if inside(value) is None and value not in (low, high) else text
+
+
 def layer_sizes(value: object) -> str | None:
     """Take None, the size of one layer, or a tuple or list of the sizes of several."""
     sizes = value if isinstance(value, list | tuple) else (value,)

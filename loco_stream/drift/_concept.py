@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from loco_stream._arrays import Float64, Int64
-from loco_stream._checks import require, row_count
+from loco_stream._checks import between, require, row_count
 from loco_stream._compiler.jit import entry, kernel
 from loco_stream.drift.detectors import detector_named
 from loco_stream.drift.detectors._definition import Options
@@ -326,6 +326,11 @@ class ErrorThreshold:
         slow compared with the detector's delay, or the quantile follows a rise of the errors
         before it is noticed.
 
+    Raises
+    ------
+    ConfigError
+        `rate` is out of its range.
+
     References
     ----------
     Robbins, Monro: A Stochastic Approximation Method. 1951.
@@ -340,7 +345,7 @@ class ErrorThreshold:
     """
 
     def __init__(self, rate: float = 0.005) -> None:
-        self.rate = rate
+        self.rate = require("rate", rate, between(0.0, 1.0))
         self.n = 0
         self.quantile = 0.0
 

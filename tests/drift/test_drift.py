@@ -388,6 +388,12 @@ def test_the_error_threshold_follows_the_scale_and_passes_a_rise():
     assert 5000 <= alarms[0] < 5100
 
 
+@pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, float("nan"), "fast", None, True])
+def test_the_rate_of_the_error_threshold_lies_between_0_and_1(rate):
+    with pytest.raises(ConfigError, match="`rate` must be a number above 0 and below 1, got"):
+        ErrorThreshold(rate)
+
+
 def rise_of(detector):
     """Return the distance of the test's sum from its minimum."""
     return detector._test[4] - detector._test[6]
