@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import fields
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from loco_stream._keywords import explains_keywords
 from loco_stream._options import AdvancedOptions
@@ -14,23 +14,58 @@ from loco_stream._text import counted, did_you_mean
 from loco_stream.errors import ConfigError
 
 MOVED = frozenset(declared.name for declared in fields(AdvancedOptions))
-REMOVED = {
-    "antithetic": "pairs of opposite perturbations gained nothing",
-    "n_perturbations": "a row is perturbed once",
-}
-_OF_CLASSIFIERS = ("class_weight", "retention")
 _CHANGED_BY = {"class_weight": "call `set_class_weight`"}
+
+
+class Hint(NamedTuple):
+    """What an error says of a keyword that estimators do not take.
+
+    text: what follows the keyword in the sentence
+    needs: the parameter that an estimator must have for the hint to help; by default none
+    """
+
+    text: str
+    needs: str = ""
+
+
+def _is_called(name: str) -> Hint:
+    return Hint(f"is called `{name}`", needs=name)
+
+
+_FORECAST = Hint(
+    "is an argument of `LOCOForecaster.forecast`; `heads` is the number of steps ahead with a "
+    "readout head of their own"
+)
+_LAGS = Hint(
+    "cannot be chosen: a forecast is made from the last 24 values, and `seasons` adds earlier ones",
+    needs="seasons",
+)
+_TARGETS = Hint("is not needed: LOCOMultiTargetRegressor finds the targets in the labels")
+_ALARMS = Hint("is not set directly: `every` is the number of rows per false alarm", needs="every")
+_OF_CLASSIFIER = Hint("is a parameter of LOCOClassifier only")
+
+# Keywords of earlier releases, of another estimator, and of other libraries.
+HINTS = {
+    "antithetic": Hint("was removed: pairs of opposite perturbations gained nothing"),
+    "n_perturbations": Hint("was removed: a row is perturbed once"),
+    **dict.fromkeys(("class_weight", "retention"), _OF_CLASSIFIER),
+    **dict.fromkeys(("horizon", "prediction_length", "n_steps", "fh"), _FORECAST),
+    **dict.fromkeys(("lag", "lags", "n_lags"), _LAGS),
+    **dict.fromkeys(("targets", "n_targets", "n_outputs"), _TARGETS),
+    **dict.fromkeys(("threshold", "contamination"), _ALARMS),
+    **dict.fromkeys(("season_length", "seasonality", "period"), _is_called("seasons")),
+    **dict.fromkeys(("n_neurons", "hidden_layer_sizes", "units"), _is_called("hidden_sizes")),
+    **dict.fromkeys(("lr", "eta"), _is_called("learning_rate")),
+    **dict.fromkeys(("random_state", "random_seed", "rng"), _is_called("seed")),
+}
 
 
 def _unknown(name: str, owner: str, known: Sequence[str]) -> str:
     if name in MOVED and "advanced" in known:
         return f"`{name}` moved: pass advanced=AdvancedOptions({name}=...) to {owner}"
-    if name in REMOVED:
-        return f"`{name}` was removed: {REMOVED[name]}"
-    if name in _OF_CLASSIFIERS:
-        return (
-            f"{owner}() got an unexpected keyword argument {name!r}, which only LOCOClassifier has"
-        )
+    hint = HINTS.get(name)
+    if hint is not None and (not hint.needs or hint.needs in known):
+        return f"`{name}` {hint.text}"
     advice = did_you_mean(name, known)
     if not advice and "advanced" in known and (advice := did_you_mean(name, sorted(MOVED))):
         advice = f"{advice[:-1]}, an option of advanced=AdvancedOptions(...)?"

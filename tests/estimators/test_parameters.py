@@ -14,11 +14,12 @@ from loco_stream import (
     LOCOClassifier,
     LOCODetector,
     LOCOForecaster,
+    LOCOMultiTargetRegressor,
     LOCORegressor,
 )
 from loco_stream._options import DEFAULTS, ModelOptions
 from loco_stream.errors import ConfigError
-from loco_stream.estimators._parameters import MOVED, REMOVED
+from loco_stream.estimators._parameters import MOVED
 from tests.helpers.models import arrays_of, assert_same, blobs
 
 KINDS = [LOCOClassifier, LOCORegressor]
@@ -128,11 +129,31 @@ def test_a_moved_keyword_raises_and_names_its_new_place(kind, name):
         kind(**{name: getattr(AdvancedOptions(), name)})
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["antithetic", "n_perturbations"])
-def test_a_removed_keyword_raises_and_names_the_removal(kind, name):
-    with pytest.raises(TypeError, match=f"`{name}` was removed: {REMOVED[name]}"):
-        kind(**{name: 1})
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (LOCOClassifier, "`antithetic` was removed: pairs of opposite perturbations"),
+        (LOCORegressor, "`n_perturbations` was removed: a row is perturbed once"),
+        (LOCORegressor, "`class_weight` is a parameter of LOCOClassifier only"),
+        (LOCOForecaster, "`horizon` is an argument of `LOCOForecaster.forecast`; `heads` is"),
+        (LOCOForecaster, "`lags` cannot be chosen: a forecast is made from the last 24 values"),
+        (LOCOForecaster, "`season_length` is called `seasons`"),
+        (LOCOMultiTargetRegressor, "`targets` is not needed: LOCOMultiTargetRegressor finds"),
+        (LOCODetector, "`threshold` is not set directly: `every` is"),
+        (LOCOClassifier, "`n_neurons` is called `hidden_sizes`"),
+        (LOCOClassifier, "`lr` is called `learning_rate`"),
+        (LOCODetector, "`random_state` is called `seed`"),
+    ],
+)
+def test_a_keyword_of_another_release_estimator_or_library_raises_with_a_hint(make, text):
+    name = text.split("`")[1]
+    with pytest.raises(TypeError, match=f"^{re.escape(text)}"):
+        make(**{name: 1})
+
+
+def test_a_hint_at_a_parameter_that_the_estimator_lacks_is_not_given():
+    with pytest.raises(TypeError, match="got an unexpected keyword argument 'lr'"):
+        LOCODetector(lr=0.1)
 
 
 @pytest.mark.parametrize(
