@@ -427,6 +427,8 @@ class Source(ABC):
     labels_from
         Where labels are expected, such as ``"the field 'y'"``; the engine names it while no label
         comes.
+    roles
+        What columns are that are not features, such as ``{"y": "the label"}``; errors repeat it.
     used
         Columns that the user has asked for by name. The engine leaves out a column of texts that
         are nearly all distinct, unless it is one of these.
@@ -466,6 +468,7 @@ class Source(ABC):
     on_bad: str = "skip"
     targets: tuple[str, ...] = ()
     labels_from: str = ""
+    roles: Mapping[str, str] = MappingProxyType({})
     used: Collection[str] = ()
     notes: Sequence[str] = ()
     without_features: str = ""

@@ -97,6 +97,7 @@ class BrokerSource(Source):
         self._fields = FieldRoles(target, time, id, tuple(keep), tuple(drop), tuple(use))
         self._label_fields = replace(self._fields, only_labels=True)
         self.used = self._fields.use
+        self.roles = self._fields.roles
         names = self._fields.labels
         self.targets = names if len(names) > 1 else ()
         self.labels_from = f"the field{'s' * (len(names) > 1)} {quoted(names)}" if names else ""

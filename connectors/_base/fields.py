@@ -67,6 +67,18 @@ class FieldRoles:
         """The fields of the label: one, several targets, or none."""
         return label_names(self.target)
 
+    @property
+    def roles(self) -> dict[str, str]:
+        """What the fields are that are not features, by name."""
+        label = "the label" if len(self.labels) < 2 else "a target"
+        roles: dict[str | None, str] = {
+            **dict.fromkeys(self.drop, "dropped"),
+            self.time: "the event time",
+            self.id: "the id of the row",
+            **dict.fromkeys(self.labels, label),
+        }
+        return {name: role for name, role in roles.items() if name}
+
     def label(self, values: Mapping[str, Any]) -> Any:
         """Return the label in a message, None if it is missing; a dict if it has several targets.
 

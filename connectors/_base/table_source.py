@@ -214,6 +214,9 @@ class TableSource(RowSource):
         self._roles = columns
         self._fields = columns.fields
         self.used = columns.use
+        self.roles = columns.fields.roles
+        if columns.sequence:
+            self.roles[columns.sequence] = "the sequence id"
         self._set_targets(columns.targets())
         self._task = check_task(task)
         self._label = ""  # kind of the labels; empty until one is known

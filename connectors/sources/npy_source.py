@@ -82,7 +82,8 @@ class NPYSource(NumberedSource):
                 f"{path} must be numbers of shape (n_rows, n_columns), "
                 f"got {X.dtype} of shape {X.shape}"
             )
-        columns = _take_columns(str(path), X, roles, {"y": target, "t": time, "sequence": sequence})
+        chosen = {"y": target, "t": time, "sequence": sequence}
+        columns = _take_columns(str(path), X, roles, chosen)
         check_width(str(path), len(columns))
         self._X = X
         self._columns = columns
@@ -90,6 +91,11 @@ class NPYSource(NumberedSource):
         self._y = roles.get("y")
         self._times = roles.get("t")
         self._ids = roles.get("sequence")
+        self.roles = {
+            str(column % X.shape[1]): f"the {_ROLES[name]}"
+            for name, column in chosen.items()
+            if column is not None
+        }
         self._label_kind, problem = array_labels(self._y, check_task(task))
         self._block_size = 1 if rate is not None else block
         self.n_rows = len(X)

@@ -238,6 +238,7 @@ class InboxSource(Source):
     targets = _of_source("targets")
     labels_from = _of_source("labels_from")
     used = _of_source("used")
+    roles = _of_source("roles")
     without_features = _of_source("without_features")
     schema = _of_source("schema")
     position = _of_source("position")

@@ -360,15 +360,19 @@ class _Parts:
 def check_feature(key: str, source: Source) -> None:
     """Check that the rows of a source have the feature that holds the key.
 
-    Raises `SourceError` if every row has the same features, and none is `key`.
+    Raises `SourceError` if `key` is a column that is not a feature, or if every row has the same
+    features and none is `key`.
     """
     features = None if source.schema is None else source.schema.features
-    if features is not None and key not in features:
-        names = list(map(str, features))
-        raise SourceError(
-            f"{source.name}: `key` must be a feature of the rows, got {key!r}"
-            f"{did_you_mean(key, names)} (features: {listed(names)})"
-        )
+    role = source.roles.get(key)
+    if role is None and (features is None or key in features):
+        return
+    names = list(map(str, features or ()))
+    reason = did_you_mean(key, names) if role is None else f", which is {role}"
+    allowed = f" (features: {listed(names)})" if names else ""
+    raise SourceError(
+        f"{source.name}: `key` must be a feature of the rows, got {key!r}{reason}{allowed}"
+    )
 
 
 def key_of(value: object) -> Key | None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -10,6 +13,9 @@ from click.testing import CliRunner
 
 from loco_stream import Fleet, LOCODetector, LOCORegressor, save
 from loco_stream._cli import main
+from loco_stream.connectors import CSVSource
+from loco_stream.errors import SourceError
+from loco_stream.fleet._key_router import check_feature
 from tests.helpers.models import classifier
 
 SMALL = ["--set", "hidden_sizes=8"]
@@ -28,8 +34,8 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def fleet(*words):
-    command = ["fleet", "csv:rows.csv?target=kind", "--key", "device", "--checkpoint", "state"]
+def fleet(*words, source="csv:rows.csv?target=kind"):
+    command = ["fleet", source, "--key", "device", "--checkpoint", "state"]
     return CliRunner().invoke(main, [*command, *map(str, words)])
 
 
@@ -59,6 +65,36 @@ def test_a_key_that_is_no_column_is_refused_before_anything_is_written(mode, fol
         "csv:rows.csv: `key` must be a feature of the rows, got 'devise'; did you mean 'device'? "
         "(features: device, a, b, c)" in refused.output
     )
+    assert not (folder / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "key", "role"),
+    [
+        ("", "kind", "the label"),
+        ("&drop=a", "a", "dropped"),
+        ("&id=a", "a", "the id of the row"),
+        ("&time=a", "a", "the event time"),
+        ("&sequence=a", "a", "the sequence id"),
+    ],
+)
+def test_a_key_that_is_a_column_but_no_feature_is_refused_with_its_role(options, key, role, folder):
+    source = CSVSource("rows.csv", target="kind", **dict(parse_qsl(options)))
+    features = ", ".join(source.schema.features)
+    message = (
+        f"csv:rows.csv: `key` must be a feature of the rows, got '{key}', which is {role} "
+        f"(features: {features})"
+    )
+    with pytest.raises(SourceError, match=f"^{re.escape(message)}$"):
+        check_feature(key, source)
+
+
+def test_a_key_that_is_the_label_is_refused_also_if_columns_are_not_known(folder):
+    rows = [{"device": i % 2, "level": i, "kind": "a"} for i in range(4)]
+    Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    refused = fleet("--key", "kind", source="jsonl:rows.jsonl?target=kind")
+    assert refused.exit_code != 0
+    assert "`key` must be a feature of the rows, got 'kind', which is the label" in refused.output
     assert not (folder / "state").exists()
 
 
