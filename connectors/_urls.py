@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from loco_stream._checks import require_type
 from loco_stream._problems import split_names
 from loco_stream._text import did_you_mean
 from loco_stream.connectors._base.checks import check_task
@@ -68,6 +69,7 @@ def open_source(
     Traceback (most recent call last):
     loco_stream.errors.SourceError: there is no source 'rivr:'; did you mean 'river'? (docs...
     """
+    limits = require_type("limits", limits, "Mapping | None") or {}
     entry, where, options = _parsed(url, is_sink=False)
     if task is not None and "task" in entry.options:
         options["task"] = check_task(task)
@@ -81,9 +83,9 @@ def open_source(
         raise ConfigError(f"`keys` must be None unless the source is zmq+, got {entry.scheme}:")
     if entry.limit_options:
         given = {name: str(options.pop(name)) for name in entry.limit_options if name in options}
-        options["limits"] = parse_limits({**(limits or {}), **given})
+        options["limits"] = parse_limits({**limits, **given})
         options["endless"] = endless
-    elif not ENGINE_LIMITS.issuperset(limits or ()):
+    elif not ENGINE_LIMITS.issuperset(limits):
         raise ConfigError(
             f"`limits` must be empty unless other processes send to the source, got {entry.scheme}:"
         )

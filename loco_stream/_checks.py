@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+import inspect
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
+from functools import cache, wraps
+from typing import Any, NamedTuple, TypeVar, cast
 
-from loco_stream._numbers import plain, shown
+from loco_stream._numbers import is_number, plain, shown
 from loco_stream.errors import ConfigError
 
 Check = Callable[[object], str | None]
+Function = TypeVar("Function", bound=Callable[..., Any])
 _MOST_LAYERS = 64
 MOST_ROWS = 2**63 - 1
 MOST_STEPS = 1000  # of a forecast for which a running model stops learning
@@ -174,3 +179,95 @@ def _is_ascending(value: object, low: float, high: float, fewest: int, most: int
     if not isinstance(value, list | tuple) or not fewest <= len(value) <= most:
         return False
     return all(_is_number(x, low, high) for x in value) and list(value) == sorted(value)
+
+
+class _Type(NamedTuple):
+    words: str
+    fits: Callable[[object], bool]
+
+
+def _is_collection(value: object) -> bool:
+    return isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping | Set)
+
+
+def _are_texts(value: Any) -> bool:
+    return _is_collection(value) and all(isinstance(each, str) for each in value)
+
+
+_NUMBER = _Type("a number", is_number)
+_TEXT = _Type("a text", lambda value: isinstance(value, str))
+_PATH = _Type("a path", lambda value: isinstance(value, os.PathLike))
+_DICT = _Type("a dict", lambda value: isinstance(value, Mapping))
+_TYPES = {
+    "None": _Type("None", lambda value: value is None),
+    "bool": _Type("True or False", lambda value: isinstance(value, bool)),
+    "int": _Type("an integer", lambda value: is_number(value) and isinstance(value, int)),
+    "float": _NUMBER,
+    "Seconds": _NUMBER,
+    "str": _TEXT,
+    "Literal": _TEXT,
+    "Path": _PATH,
+    "os.PathLike": _PATH,
+    "Sequence[str]": _Type("a list or tuple of texts", _are_texts),
+    "Sequence": _Type("a list or tuple", _is_collection),
+    "Iterable": _Type("a list, tuple or other iterable", lambda value: isinstance(value, Iterable)),
+    "Mapping": _DICT,
+    "dict": _DICT,
+}  # by annotation, with what stands in its brackets or without
+
+
+@cache
+def _types(annotation: str) -> list[_Type | None]:
+    """Return the alternatives of an annotation, the type None first; None for an unknown one."""
+    parts = re.split(r" \| (?![^\[]*\])", annotation)
+    parts.sort(key=lambda part: part != "None")
+    return [_TYPES.get(part, _TYPES.get(part.partition("[")[0])) for part in parts]
+
+
+def require_type(name: str, value: Any, annotation: str) -> Any:
+    """Return a value with plain numbers; raise `ConfigError` if it is not of the annotated type.
+
+    Types that are not in the table are not checked. The error names the type of the value alone,
+    since the value may be a password.
+    """
+    value = plain(value)
+    types = _types(annotation)
+    if any(kind is None or kind.fits(value) for kind in types):
+        return value
+    *others, last = [kind.words for kind in types if kind is not None]
+    allowed = f"{', '.join(others)} or {last}" if others else last
+    raise ConfigError(f"`{name}` must be {allowed}, got {type(value).__name__}")
+
+
+def require_instance(name: str, value: object, kind: type) -> None:
+    """Raise `ConfigError` unless a value is None or an instance of a class."""
+    if not isinstance(value, kind | None):
+        raise ConfigError(f"`{name}` must be None or a {kind.__name__}, got {type(value).__name__}")
+
+
+def checks_types(function: Function) -> Function:
+    """Return a function that passes its arguments through `require_type`.
+
+    Examples
+    --------
+    >>> @checks_types
+    ... def wait(seconds: float | None):
+    ...     return seconds
+    >>> wait("3")
+    Traceback (most recent call last):
+    loco_stream.errors.ConfigError: `seconds` must be None or a number, got str
+    """
+    parameters = inspect.signature(function).parameters.values()
+    annotations = {each.name: str(each.annotation) for each in parameters}
+    positional = [each.name for each in parameters if each.kind <= each.POSITIONAL_OR_KEYWORD]
+
+    def checked(name: str, value: Any) -> Any:
+        return require_type(name, value, annotations.get(name, ""))
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        first = map(checked, positional, args)
+        rest = args[len(positional) :]
+        return function(*first, *rest, **{name: checked(name, kwargs[name]) for name in kwargs})
+
+    return cast("Function", call)

@@ -9,6 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
+from loco_stream._checks import checks_types
 from loco_stream._text import one_line
 from loco_stream.connectors._base.pipe_reader import refuse_pipe
 from loco_stream.connectors._base.table_source import (
@@ -39,6 +40,7 @@ class ArrowSource(TableSource):
     _about: ClassVar[str]  # what the file should be, for error messages
     _file: Any  # of pyarrow
 
+    @checks_types
     def __init__(self, path: str | Path, target: str | None = None, **options: Any) -> None:
         self.path = Path(path)
         super().__init__(f"{self._scheme}:{self.path.name}", str(path), target, **options)

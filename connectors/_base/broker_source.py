@@ -10,6 +10,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any
 
+from loco_stream._checks import checks_types, require_instance
 from loco_stream._joins import join_blocks, n_rows
 from loco_stream._text import did_you_mean
 from loco_stream.connectors._base.checks import check_positive, check_task
@@ -72,6 +73,7 @@ class BrokerSource(Source):
     outage = ""
 
     @explains_options
+    @checks_types
     def __init__(
         self,
         name: str,
@@ -90,6 +92,7 @@ class BrokerSource(Source):
     ) -> None:
         check_positive(idle=idle, max=max)
         self.name = name
+        require_instance("limits", limits, Limits)
         self._limits = limits or Limits()
         self._sources = RemoteSources(self._limits, check_task(task))
         self._receiver = Receiver(self._sources)

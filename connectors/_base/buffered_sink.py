@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import threading
 import time
 from abc import abstractmethod
@@ -15,6 +14,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from loco_stream._checks import checks_types
+from loco_stream.connectors._base.checks import check_seconds
 from loco_stream.connectors._base.options import Seconds, explains_options
 from loco_stream.errors import ConfigError
 from loco_stream.records import KINDS, check_kinds, of_prediction, of_report
@@ -77,6 +78,7 @@ class BufferedSink(Sink):
     errors: tuple[type[Exception], ...] = (OSError,)  # after which sending is tried again
 
     @explains_options
+    @checks_types
     def __init__(
         self,
         name: str,
@@ -90,9 +92,7 @@ class BufferedSink(Sink):
         for option, value in (("queue", queue), ("batch", batch)):
             if not value >= 1:
                 raise ConfigError(f"{name}: `{option}` must be at least 1 record, got {value}")
-        for option, seconds in (("wait", wait), ("linger", linger)):
-            if not 0 <= seconds < math.inf:
-                raise ConfigError(f"{name}: `{option}` must be 0 seconds or more, got {seconds}")
+        check_seconds(f"{name}: ", wait=wait, linger=linger)
         self.name = name
         self.kinds = self.default_kinds if only is None else check_kinds(only)
         self.last_error = ""

@@ -38,3 +38,22 @@ def check_positive(**values: float | None) -> None:
     for name, value in values.items():
         if value is not None and not 0 < value < math.inf:
             raise ConfigError(f"`{name}` must be a number above 0, got {value!r}")
+
+
+def check_seconds(where: str = "", **values: float | None) -> None:
+    """Check that each value is None or a finite number of seconds, at least 0.
+
+    `where` precedes the error.
+
+    Raises
+    ------
+    ConfigError
+        A value is not.
+
+    Examples
+    --------
+    >>> check_seconds(wait=0.0, timeout=None)
+    """
+    for name, value in values.items():
+        if value is not None and not 0 <= value < math.inf:
+            raise ConfigError(f"{where}`{name}` must be 0 seconds or more, got {value}")

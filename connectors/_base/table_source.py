@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from loco_stream._checks import checks_types
 from loco_stream._problems import TARGETS
 from loco_stream._text import did_you_mean, listed
 from loco_stream.connectors._base.arrow_columns import (
@@ -184,6 +185,7 @@ class TableSource(RowSource):
     _needs_time = True  # whether only the column `time` has times
 
     @explains_options
+    @checks_types
     def __init__(
         self,
         name: str,

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from loco_stream._checks import checks_types
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.file_follower import FileCursor, start_of
 from loco_stream.connectors._base.lines import FileLines, Lines
@@ -50,6 +51,7 @@ class TextSource(TableSource):
 
     _fixed_columns = True  # whether every row has all columns
 
+    @checks_types
     def __init__(
         self,
         scheme: str,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from loco_stream._checks import require_type
 from loco_stream._text import did_you_mean
 from loco_stream.errors import ConfigError
 
@@ -86,7 +87,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
+            value = require_type(field.name, getattr(self, field.name), str(field.type))
             if not value > 0:
                 raise ConfigError(f"`{field.name}` must be above 0, got {value!r}")
 

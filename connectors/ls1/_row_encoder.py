@@ -232,9 +232,6 @@ def _check(
 ) -> None:
     if task not in ("classification", "regression"):
         raise ConfigError(f"`task` must be 'classification' or 'regression', got {task!r}")
-    for what, names in (("features", features), ("classes", classes), ("units", units)):
-        if isinstance(names, str):  # its letters would be the names
-            raise ConfigError(f"`{what}` must be a list of names, got {names!r}")
     if units is not None and (features is None or len(units) != len(features)):
         raise ConfigError(f"`units` must have one unit per feature, got {units!r}")
     if task == "regression" and classes:

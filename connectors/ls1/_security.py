@@ -17,6 +17,7 @@ import zmq
 import zmq.auth
 from zmq.auth.thread import ThreadAuthenticator
 
+from loco_stream._checks import checks_types
 from loco_stream._text import reason_of
 from loco_stream.errors import ConfigError, SourceError
 
@@ -31,6 +32,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _RELOAD_SECONDS = 0.2
 
 
+@checks_types
 def keygen(folder: str | Path, name: str = "source") -> list[Path]:
     """Create the keys of an engine, unless they exist, and those of one client.
 

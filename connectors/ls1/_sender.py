@@ -17,6 +17,8 @@ import zmq
 from numpy.typing import ArrayLike
 
 from loco_stream._arrays import Float32
+from loco_stream._checks import checks_types
+from loco_stream.connectors._base.checks import check_seconds
 from loco_stream.connectors.ls1._client_session import Batch
 from loco_stream.connectors.ls1._messages import Hello, SchemaPayload
 from loco_stream.connectors.ls1._push_link import PushLink
@@ -112,6 +114,7 @@ class ZMQSender:
     >>> source.close()
     """
 
+    @checks_types
     def __init__(
         self,
         address: str,
@@ -139,6 +142,7 @@ class ZMQSender:
             raise ConfigError(f"`buffer` must be at least {2 * _BLOCK} rows, got {buffer}")
         self.name = name if name is not None else f"{host.gethostname()}-{os.getpid()}"
         self._encoder = RowEncoder(features, classes, units, task, sequence)
+        check_seconds(timeout=timeout, linger=linger)
         self._timeout = math.inf if timeout is None else timeout
         self._linger = linger
         kind = zmq.DEALER if reliable else {"push": zmq.PUSH, "pub": zmq.PUB}[mode]
@@ -371,7 +375,7 @@ class ZMQSender:
 
 
 def _check_mode(mode: str, reliable: bool, predict: bool, epoch: int | None) -> None:
-    if mode not in {"push", "pub"}:
+    if mode not in ("push", "pub"):
         raise ConfigError(f"`mode` must be 'push' or 'pub', got {mode!r}")
     if not reliable and (predict or epoch is not None):
         raise ConfigError("`predict` and `epoch` need reliable=True: push and pub get no replies")

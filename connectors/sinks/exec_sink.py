@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from loco_stream._checks import checks_types
 from loco_stream.connectors._base.buffered_sink import BufferedSink, RefusedError, digest, encode
 from loco_stream.connectors._base.checks import check_positive
 from loco_stream.connectors._base.connector import Connector
@@ -46,6 +47,7 @@ class ExecSink(BufferedSink):
     guarantee = "at most once (a command that fails is counted as refused)"
     default_kinds: ClassVar[frozenset[str]] = frozenset({"drift", "task", "anomaly"})
 
+    @checks_types
     def __init__(self, command: str, *, timeout: Seconds = 30.0, **options: Any) -> None:
         check_positive(timeout=timeout)
         self._words = words_of(command)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from loco_stream._checks import checks_types
 from loco_stream._text import reason_of
 from loco_stream.connectors._base.buffered_sink import (
     AT_LEAST_ONCE,
@@ -17,6 +18,7 @@ from loco_stream.connectors._base.buffered_sink import (
     digest,
     encode,
 )
+from loco_stream.connectors._base.checks import check_positive
 from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.deadline import deadline
 from loco_stream.connectors._base.options import Seconds
@@ -70,6 +72,7 @@ class HTTPSink(BufferedSink):
 
     errors: tuple[type[Exception], ...] = (OSError, http.client.HTTPException)
 
+    @checks_types
     def __init__(
         self,
         url: str,
@@ -89,6 +92,7 @@ class HTTPSink(BufferedSink):
             )
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         name = f"{parts.scheme}://{parts.netloc}/#{digest(path)}"
+        check_positive(timeout=timeout)
         super().__init__(name, batch=batch, **options)
         self._host = host
         self._port = parts.port

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from loco_stream._checks import checks_types
 from loco_stream._numbers import is_number
 from loco_stream.connectors._base.connector import Connector, with_tls
 from loco_stream.connectors._base.options import Seconds
@@ -64,6 +65,7 @@ class InfluxSink(HTTPSink):
 
     guarantee = "at least once (a repeated record is the same point, if its row has a time)"
 
+    @checks_types
     def __init__(
         self,
         host: str,

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from loco_stream._checks import checks_types
 from loco_stream._text import reason_of
 from loco_stream.connectors._base.buffered_sink import BufferedSink, encode
 from loco_stream.connectors._base.connector import Connector
@@ -58,6 +59,7 @@ class JSONLSink(BufferedSink):
 
     guarantee = "at least once (after a kill, the last lines may be there twice)"
 
+    @checks_types
     def __init__(
         self,
         path: str | os.PathLike[str],

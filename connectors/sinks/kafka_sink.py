@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from loco_stream._checks import checks_types
 from loco_stream.connectors._base.buffered_sink import AT_LEAST_ONCE, BufferedSink, encode
+from loco_stream.connectors._base.checks import check_positive
 from loco_stream.connectors._base.connector import Connector, with_tls
 from loco_stream.connectors._base.extras import KAFKA, client_log, kafka_login
 from loco_stream.connectors._base.options import Seconds
@@ -54,6 +56,7 @@ class KafkaSink(BufferedSink):
     'kafka://127.0.0.1:9092/records'
     """
 
+    @checks_types
     def __init__(
         self,
         host: str,
@@ -68,6 +71,7 @@ class KafkaSink(BufferedSink):
         batch: int = 1000,
         **options: Any,
     ) -> None:
+        check_positive(timeout=timeout)
         super().__init__(f"kafka://{host}:{port}/{topic}", batch=batch, **options)
         self._kafka = KAFKA.load()
         self.errors = (OSError, self._kafka.KafkaException, BufferError)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 from uuid import uuid4
 
+from loco_stream._checks import checks_types
 from loco_stream.connectors._base.buffered_sink import BufferedSink, RefusedError, digest, encode
 from loco_stream.connectors._base.connector import Connector, Extra
 from loco_stream.errors import ConfigError
@@ -71,6 +72,7 @@ class MLflowSink(BufferedSink):
     guarantee = "at least once (a number that is sent again is the same point)"
     default_kinds: ClassVar[frozenset[str]] = frozenset({"status", "report"})
 
+    @checks_types
     def __init__(
         self,
         uri: str,

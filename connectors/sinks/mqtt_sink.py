@@ -6,7 +6,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from loco_stream._checks import checks_types
 from loco_stream.connectors._base.buffered_sink import BufferedSink, encode
+from loco_stream.connectors._base.checks import check_positive
 from loco_stream.connectors._base.connector import Connector, with_tls
 from loco_stream.connectors._base.extras import MQTT
 from loco_stream.connectors._base.options import Seconds
@@ -56,6 +58,7 @@ class MQTTSink(BufferedSink):
 
     guarantee = "at least once to the broker (a receiver drops repeats by source and seq)"
 
+    @checks_types
     def __init__(
         self,
         host: str,
@@ -70,6 +73,7 @@ class MQTTSink(BufferedSink):
         **options: Any,
     ) -> None:
         port = port or (8883 if tls else 1883)
+        check_positive(timeout=timeout)
         super().__init__(f"mqtt://{host}:{port}/{topic}", **options)
         self._mqtt = MQTT.load()
         # paho raises the latter two when it is not connected.

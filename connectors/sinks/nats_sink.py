@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from loco_stream._checks import checks_types
 from loco_stream.connectors._base.async_client import AsyncClient
 from loco_stream.connectors._base.buffered_sink import BufferedSink, encode
+from loco_stream.connectors._base.checks import check_positive
 from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.extras import NATS
 from loco_stream.connectors._base.options import Seconds
@@ -53,6 +55,7 @@ class NATSSink(BufferedSink):
 
     guarantee = "at least once (the stream drops repeats within its duplicate window)"
 
+    @checks_types
     def __init__(
         self,
         host: str,
@@ -65,6 +68,7 @@ class NATSSink(BufferedSink):
         timeout: Seconds = 5.0,
         **options: Any,
     ) -> None:
+        check_positive(timeout=timeout)
         super().__init__(f"nats://{host}:{port}/{subject}", **options)
         self._nats = NATS.load()
         self.errors = (OSError, TimeoutError, self._nats.errors.Error)

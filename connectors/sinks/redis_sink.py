@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from loco_stream._checks import checks_types
 from loco_stream.connectors._base.buffered_sink import AT_LEAST_ONCE, BufferedSink, encode
+from loco_stream.connectors._base.checks import check_positive
 from loco_stream.connectors._base.connector import Connector, with_tls
 from loco_stream.connectors._base.extras import REDIS
 from loco_stream.connectors._base.options import Seconds
@@ -53,6 +55,7 @@ class RedisSink(BufferedSink):
     'redis://127.0.0.1:6379/records'
     """
 
+    @checks_types
     def __init__(
         self,
         host: str,
@@ -67,6 +70,7 @@ class RedisSink(BufferedSink):
         timeout: Seconds = 5.0,
         **options: Any,
     ) -> None:
+        check_positive(timeout=timeout)
         super().__init__(f"redis://{host}:{port}/{stream}", **options)
         redis = REDIS.load()
         self.errors = (OSError, redis.RedisError)

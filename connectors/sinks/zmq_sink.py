@@ -8,6 +8,7 @@ from typing import Any
 
 import zmq
 
+from loco_stream._checks import checks_types
 from loco_stream.connectors._base.buffered_sink import BufferedSink, encode
 from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors.ls1._security import ServerKeys
@@ -43,6 +44,7 @@ class ZMQSink(BufferedSink):
 
     guarantee = "at most once (late or slow subscribers miss records; gaps in seq show it)"
 
+    @checks_types
     def __init__(self, address: str, *, keys: str | Path | None = None, **options: Any) -> None:
         super().__init__(f"zmq+pub:{address}", **options)
         server_keys = None if keys is None else ServerKeys(keys)

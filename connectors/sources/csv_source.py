@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from loco_stream._checks import checks_types
 from loco_stream._text import listed
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.connector import Connector
@@ -110,6 +111,7 @@ class CSVSource(TextSource):
     [({'colour': 'red', 'size': 2}, 'a'), ({'colour': None, 'size': 3.5}, 'b')]
     """
 
+    @checks_types
     def __init__(
         self,
         path: str | Path,

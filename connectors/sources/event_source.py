@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from loco_stream._arrays import Array, Int64
+from loco_stream._checks import checks_types
 from loco_stream.connectors._base.array_file import array_labels, load_arrays
 from loco_stream.connectors._base.checks import check_positive, check_task
 from loco_stream.connectors._base.connector import Connector
@@ -60,6 +61,7 @@ class EventSource(NumberedSource):
     [({'0': 1.0, '1': 1.0}, 'up'), ({'0': 0.0, '1': 1.0}, 'down')]
     """
 
+    @checks_types
     def __init__(
         self,
         path: str | Path,

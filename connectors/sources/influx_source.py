@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from loco_stream._checks import checks_types
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.lines import Lines
@@ -55,6 +56,7 @@ class InfluxSource(TextSource):
     _fixed_columns = False
     _has_labels = True
 
+    @checks_types
     def __init__(self, path: str | Path, target: str | None = None, **options: Any) -> None:
         EXTRA.load()
         super().__init__("influx", path, "utf-8", target, time=_TIME, **options)

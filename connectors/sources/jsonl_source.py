@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from loco_stream._checks import checks_types
 from loco_stream._decoding import fault, values_in
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.connector import Connector
@@ -78,6 +79,7 @@ class JSONLSource(TextSource):
     _has_labels = True
     _needs_time = False  # a message has its own
 
+    @checks_types
     def __init__(self, path: str | Path, target: str | None = None, **options: Any) -> None:
         # Whether lines have the form of JSON messages; None until the first one is read.
         self._has_messages: bool | None = False if target else None

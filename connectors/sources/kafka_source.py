@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
+from loco_stream._checks import checks_types
 from loco_stream.connectors._base.broker_source import (
     BATCH,
     CONNECT_SECONDS,
@@ -91,6 +92,7 @@ class KafkaSource(BrokerSource):
     loco_stream.errors.ConfigError: the URL must be kafka://127.0.0.1:9092/TOPIC, got ...
     """
 
+    @checks_types
     def __init__(
         self,
         host: str,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from loco_stream._arrays import Float64
+from loco_stream._checks import checks_types
 from loco_stream._text import did_you_mean
 from loco_stream.connectors._base.checks import check_positive, check_task
 from loco_stream.connectors._base.connector import Connector, Extra
@@ -67,6 +68,7 @@ class LSLSource(Source):
     guarantee = "may lose rows (LSL keeps none while the engine is away)"
     is_live = True
 
+    @checks_types
     def __init__(
         self,
         name: str,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from loco_stream._checks import checks_types
 from loco_stream._text import reason_of
 from loco_stream.connectors._base.broker_source import (
     BATCH,
@@ -98,6 +99,7 @@ class MQTTSource(BrokerSource):
     guarantee = "at least once (rows with a seq or an id are learned once)"
     needs_log = True
 
+    @checks_types
     def __init__(
         self,
         host: str,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from loco_stream._checks import checks_types
 from loco_stream._text import reason_of
 from loco_stream.connectors._base.async_client import AsyncClient
 from loco_stream.connectors._base.broker_source import (
@@ -68,6 +69,7 @@ class NATSSource(BrokerSource):
 
     guarantee = "exactly once (resumes from the sequence number of the stream)"
 
+    @checks_types
     def __init__(
         self,
         host: str,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from loco_stream._arrays import Array
+from loco_stream._checks import checks_types
 from loco_stream.connectors._base.array_file import array_labels, load_arrays
 from loco_stream.connectors._base.checks import check_task
 from loco_stream.connectors._base.connector import Connector
@@ -62,6 +63,7 @@ class NPYSource(NumberedSource):
     [0, 1]
     """
 
+    @checks_types
     def __init__(
         self,
         path: str | Path,

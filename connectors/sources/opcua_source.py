@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from loco_stream._checks import checks_types
 from loco_stream._text import did_you_mean, listed, reason_of
 from loco_stream.connectors._base.async_client import AsyncClient
 from loco_stream.connectors._base.broker_source import CONNECT_SECONDS, TICK, BrokerSource
@@ -74,6 +75,7 @@ class OPCUASource(BrokerSource):
     guarantee = "at most once (changes while the engine is away are lost)"
     needs_log = True  # a change is not reported again
 
+    @checks_types
     def __init__(
         self,
         host: str,

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
+from loco_stream._checks import checks_types
 from loco_stream.connectors._base.broker_source import (
     BATCH,
     CONNECT_SECONDS,
@@ -82,6 +83,7 @@ class RedisSource(BrokerSource):
     loco_stream.errors.SourceError: cannot reach the Redis server 127.0.0.1:1: Connection refused
     """
 
+    @checks_types
     def __init__(
         self,
         host: str,

@@ -54,7 +54,7 @@ class RiverSource(RowSource):
     """
 
     def __init__(self, name: Any, **params: Any) -> None:
-        dataset = _build(name, params) if isinstance(name, str) else name
+        dataset = _build(name, params) if isinstance(name, str) else _checked(name, params)
         label = name if isinstance(name, str) else type(dataset).__name__
         if "Multi-output" in dataset.task and dataset.task not in OF_RIVER:
             raise SourceError(f"river:{label} must have one class per row, got several")
@@ -111,6 +111,18 @@ def _build(name: str, params: Mapping[str, object]) -> Any:
         texts = [f"{key}={value!r}" for key, value in arguments.items()]
         spelled = ", ".join(texts) or "its defaults"
         raise ConfigError(f"river:{name} refuses {spelled}: {e}") from None
+    return dataset
+
+
+def _checked(dataset: object, params: Mapping[str, object]) -> Any:
+    """Return a dataset; raise `ConfigError` if it is none, or is given arguments."""
+    from river.datasets.base import Dataset
+
+    if not isinstance(dataset, Dataset):
+        kind = type(dataset).__name__
+        raise ConfigError(f"`name` must be a text or a dataset object of river, got {kind}")
+    if params:
+        raise ConfigError(f"`params` must be empty with a dataset object, got {dict(params)}")
     return dataset
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from loco_stream._checks import checks_types
 from loco_stream._text import counted
 from loco_stream.connectors._base.broker_source import TICK, BrokerSource
 from loco_stream.connectors._base.connector import Connector, Extra
@@ -65,6 +66,7 @@ class SerialSource(BrokerSource):
 
     guarantee = "at most once (lines sent while the engine is away are lost)"
 
+    @checks_types
     def __init__(
         self,
         port: str,

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 import zmq
 
 from loco_stream._arrays import Float32
+from loco_stream._checks import checks_types, require_instance
 from loco_stream._joins import join_blocks
 from loco_stream._text import did_you_mean
 from loco_stream.connectors._base.checks import check_positive, check_task
@@ -146,6 +147,7 @@ class ZMQSource(Source):
 
     is_live = True
 
+    @checks_types
     def __init__(
         self,
         address: str,
@@ -177,6 +179,7 @@ class ZMQSource(Source):
         self._rows_left = math.inf if max is None else max
         self._endless = endless
         self._keys = ServerKeys(keys) if keys is not None else None
+        require_instance("limits", limits, Limits)
         self._limits = limits or Limits()
         self._sources = RemoteSources(self._limits, check_task(task), self._keys)
         self._receiver = Receiver(self._sources)

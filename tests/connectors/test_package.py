@@ -54,6 +54,7 @@ def test_only_lower_layers_are_imported():
         "connectors",
         "records",
         "_text",
+        "_checks",
         "_problems",
         "_joins",
         "_lazy",

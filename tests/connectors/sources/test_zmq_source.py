@@ -537,8 +537,8 @@ def test_an_old_libzmq_is_refused():
         ({"task": "ranking"}, "`task` must be"),
         ({"units": ["m"]}, "one unit per feature"),
         ({"features": ["a", "a"]}, "must not repeat"),
-        ({"features": "ab"}, "`features` must be a list of names, got 'ab'"),
-        ({"classes": "ok"}, "`classes` must be a list of names, got 'ok'"),
+        ({"features": "ab"}, "`features` must be None or a list or tuple of texts, got str"),
+        ({"classes": "ok"}, "`classes` must be None or a list or tuple, got str"),
         ({"task": "regression", "classes": ["x"]}, "`classes` must be None in regression"),
     ],
 )
