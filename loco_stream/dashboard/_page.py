@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from loco_stream._checks import checks_types
 from loco_stream.dashboard._compared import ComparedRuns
 from loco_stream.dashboard._engine_frames import (
     EngineFrames,
@@ -77,6 +78,7 @@ class Dashboard:
     True
     """
 
+    @checks_types
     def __init__(
         self,
         port: int = 8765,

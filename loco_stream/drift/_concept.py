@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from loco_stream._arrays import Float64, Int64
-from loco_stream._checks import between, require, row_count
+from loco_stream._checks import between, require, require_type, row_count
 from loco_stream._compiler.jit import entry, kernel
 from loco_stream.drift.detectors import detector_named
-from loco_stream.drift.detectors._definition import Options
 from loco_stream.drift.detectors.hddm_a import (
     DRIFT_DETECTED,
     HDDMA,
@@ -190,13 +190,13 @@ class ConceptDetector:
     """
 
     def __init__(
-        self, detector: str = "HDDMA", options: Options | None = None, patience: int = 500
+        self, detector: str = "HDDMA", options: Mapping[str, Any] | None = None, patience: int = 500
     ) -> None:
         patience = require("patience", patience, row_count)
         self.name = detector
         self.patience = patience
         self._definition = detector_named(detector)
-        self._options = dict(options or {})
+        self._options = dict(require_type("options", options, "Mapping | None") or {})
         self._test = self._definition.make(self._options)
         self._two_sided = bool(self._definition.is_two_sided(self._test))
         self._recent: deque[float] = deque(maxlen=_KEPT_ERRORS)

@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from loco_stream._arrays import Float64, Int64
+from loco_stream._checks import checks_types
 from loco_stream._rng import derive_key, philox2x32
 from loco_stream.drift._subspace import FRESH_TEST, LEVEL_SIZE, RESTART, observe
 from loco_stream.errors import CheckpointError, ConfigError
@@ -83,11 +84,14 @@ class InputDetector:
     True
     """
 
+    @checks_types
     def __init__(
         self, n_features: int, rank: int = 8, threshold: float = 15.0, seed: int = 0
     ) -> None:
         if n_features < 1:
             raise ConfigError(f"`n_features` must be at least 1, got {n_features}")
+        if rank < 0:
+            raise ConfigError(f"`rank` must be at least 0, got {rank}")
         if not threshold > 0.0:
             raise ConfigError(f"`threshold` must be above 0 standard deviations, got {threshold}")
         self.n_features = n_features
@@ -96,7 +100,7 @@ class InputDetector:
         self.mean = np.zeros(n_features)
         self.variance = np.zeros(n_features)
         self.inverse = np.zeros(n_features)
-        self.components = np.zeros((max(0, min(rank, width // 4)), width))
+        self.components = np.zeros((min(rank, width // 4), width))
         self.lengths = np.zeros(len(self.components))
         self.folded = np.zeros(width)
         self.level = np.zeros(LEVEL_SIZE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from loco_stream._checks import require_type
 from loco_stream._numbers import shown
 from loco_stream.engine._row import Label, cut
 from loco_stream.engine._validation import ValidEvents, n_entries
@@ -53,7 +54,7 @@ class NameBounds:
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
-            bound = getattr(self, name)
+            bound = require_type(name, getattr(self, name), "int | None")
             if bound is not None and bound < 1:
                 raise ConfigError(f"`{name}` must be None or at least 1, got {bound!r}")
 

@@ -11,7 +11,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from loco_stream import __version__
-from loco_stream._checks import MOST_ROWS, integer, require, row_count
+from loco_stream._checks import (
+    MOST_ROWS,
+    flag,
+    integer,
+    require,
+    require_instance,
+    require_type,
+    row_count,
+)
 from loco_stream._compiler.timing import compile_seconds
 from loco_stream._joins import n_rows
 from loco_stream._persistence.content import Saved, State
@@ -177,8 +185,11 @@ class StreamEngine:
         missing_values: Iterable[float] = (),
         tracer: Tracer | None = None,
     ) -> None:
-        _check_type("monitor", monitor, TaskMonitor)
-        _check_type("bounds", bounds, NameBounds)
+        require_instance("monitor", monitor, TaskMonitor)
+        require_instance("bounds", bounds, NameBounds)
+        require_type("sinks", sinks, "Iterable")
+        require("strict", strict, flag)
+        require("forever", forever, flag)
         require("delay", delay, integer(0, MOST_ROWS, optional=True))
         self._missing = MissingValues.of(missing_values)
         adapter: Any = _adapter(model)
@@ -704,11 +715,6 @@ def _check_no_pipeline(name: str, model: Model) -> None:
             f"`{name}` must be the {type(learner).__name__} alone, got a pipeline that ends in it: "
             "remove the steps before it, as it scales its inputs by itself"
         )
-
-
-def _check_type(name: str, value: object, kind: type) -> None:
-    if not isinstance(value, kind | None):
-        raise ConfigError(f"`{name}` must be None or a {kind.__name__}, got {type(value).__name__}")
 
 
 def _check_store(

@@ -53,7 +53,7 @@ def parse_durability(text: str) -> float | None:
     """
     if text in ("batch", "off"):
         return 0.0 if text == "batch" else None
-    kind, _, seconds = text.partition(":")
+    kind, _, seconds = str(text).partition(":")
     try:
         interval = float(seconds.removesuffix("s")) if kind == "interval" else -1.0
     except ValueError:

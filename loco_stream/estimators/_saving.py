@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from river.base import Ensemble, Wrapper
 from river.compose import Pipeline
 
+from loco_stream._checks import checks_types
 from loco_stream._persistence import format as persist
 from loco_stream._persistence.content import Saved
 from loco_stream._persistence.files import path_name
@@ -69,6 +70,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     persist.write(path, config["kind"], config, arrays)
 
 
+@checks_types
 def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> Saveable:
     """Read a model or pipeline that `save` or an engine's checkpoint wrote.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from loco_stream._checks import integer, require
+from loco_stream._checks import integer, require, require_instance, require_type
 from loco_stream._numbers import plain, shown, to_number
 from loco_stream._problems import FORECASTING, TARGETS
 from loco_stream.engine._forecasting import COVERAGE
@@ -161,8 +161,11 @@ class Fleet:
         if ray_address is not None and workers == 0:
             raise ConfigError("`workers` must be 1 or more with `ray_address`, got 0")
         _check_seconds(share_seconds, share)
+        lease = require_type("lease", lease, "float")
         if not 1.0 <= lease <= 20.0:
             raise ConfigError(f"`lease` must be a number of seconds from 1 to 20, got {lease!r}")
+        require_instance("monitor", monitor, TaskMonitor)
+        require_type("settings", settings, "Mapping | None")
         storage = open_storage(directory, lease=lease)
         self._home = FleetHome(storage, model, key_groups, monitor, settings, share)
         self._has_targets = self.task == TARGETS

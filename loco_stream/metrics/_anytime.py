@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from loco_stream._arrays import Float64
+from loco_stream._checks import require_type
 from loco_stream.errors import ConfigError, InputError
 
 
@@ -162,6 +163,7 @@ def _check_ends(ends: Sequence[int], n_rows: int, n_tasks: int) -> None:
 
 def _recent_best(matrix: Float64, window: int) -> Float64:
     """Return the running maximum of each column over `window` rows."""
+    window = require_type("window", window, "int")
     if window < 2:
         raise ConfigError(f"`window` must be at least 2 evaluations, got {window}")
     window = min(window, len(matrix))

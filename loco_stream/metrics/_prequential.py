@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias, cast
 
-from loco_stream._checks import require, row_count
+from loco_stream._checks import require, require_type, row_count
 from loco_stream._problems import PROBLEMS
 from loco_stream._renamed import renamed
 from loco_stream.errors import CheckpointError, ConfigError
@@ -63,6 +63,7 @@ class Prequential:
         if problem not in PROBLEMS:
             raise ConfigError(f"`problem` must be one of {', '.join(PROBLEMS)}, got {problem!r}")
         window = require("window", window, row_count)
+        fading = require_type("fading", fading, "float")
         if not 0.0 < fading <= 1.0:
             raise ConfigError(f"`fading` must be in (0, 1], got {fading}")
         self.problem = problem

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._arrays import Array, Float64, Int64
+from loco_stream._checks import require_type
 from loco_stream._numbers import plain
 from loco_stream.errors import ConfigError
 
@@ -51,6 +52,7 @@ class Ranking:
     """
 
     def __init__(self, window: int = 500, at_precision: float = PRECISION) -> None:
+        at_precision = require_type("at_precision", at_precision, "float")
         if not 0.0 < at_precision <= 1.0:
             raise ConfigError(
                 f"`at_precision` must be above 0 and not above 1, got {at_precision!r}"

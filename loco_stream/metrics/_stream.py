@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from itertools import pairwise
 
+from loco_stream._checks import require_type
 from loco_stream.errors import ConfigError, InputError
 
 
@@ -151,6 +152,7 @@ def fading_accuracy(
     0.857
     """
     _length(y_true, y_pred)
+    fading = require_type("fading", fading, "float")
     if not 0.0 < fading <= 1.0:
         raise ConfigError(f"`fading` must be in (0, 1], got {fading}")
     hits = weight = 0.0

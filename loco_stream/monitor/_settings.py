@@ -6,6 +6,7 @@ import math
 import operator
 from numbers import Real
 
+from loco_stream._checks import flag, require, require_type
 from loco_stream._persistence.content import Config, State
 from loco_stream.errors import ConfigError
 
@@ -20,8 +21,9 @@ def checked_settings(given: State) -> Config:
     settings = {name: value for name, value in given.items() if name != "self"}
     for name, smallest in _SMALLEST.items():
         settings[name] = _whole_number(name, settings[name], smallest)
-    settings["inputs"] = bool(settings["inputs"])
-    settings["detector_options"] = dict(settings["detector_options"] or {})
+    require("inputs", settings["inputs"], flag)
+    options = require_type("detector_options", settings["detector_options"], "Mapping | None")
+    settings["detector_options"] = dict(options or {})
     settings["share"] = _share(settings["share"])
     _check_texts(settings["problem"], settings["tasks"])
     return settings

@@ -59,7 +59,7 @@ def detector_named(name: str) -> DetectorDefinition:
     >>> detector_named("DDM").is_two_sided(None)
     False
     """
-    definition = DETECTORS.get(name)
+    definition = DETECTORS.get(name) if isinstance(name, str) else None
     if definition is None:
         raise ConfigError(f"`drift_detector` must be one of {', '.join(DETECTORS)}, got {name!r}")
     return definition
