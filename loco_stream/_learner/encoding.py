@@ -71,7 +71,10 @@ class KeptScales(NamedTuple):
 
 
 class TargetStatistics(NamedTuple):
-    """The same of a regression's target."""
+    """The same of a regression's target.
+
+    first: the values that a new scale is of, until there are `scale_guard.BLOCK`
+    """
 
     n_values: Annotated[Float64, axes(1)]
     mean: Annotated[Float64, axes(1)]
@@ -79,6 +82,7 @@ class TargetStatistics(NamedTuple):
     lowest: Annotated[Float64, axes(1, start=np.inf)]
     highest: Annotated[Float64, axes(1, start=-np.inf)]
     beyond: Annotated[Float64, axes(1)]
+    first: Annotated[Float64, axes(scale_guard.BLOCK, 1)]
 
 
 class Robust(NamedTuple):
@@ -143,6 +147,9 @@ def bounded_range(statistics, f):
 def update_value(statistics, f, value, clipped, reopen):
     """Take a finite value into the statistics of a target, unless they have settled.
 
+    Return whether they were learned anew without first values that stand apart: residuals so far
+    are then those of a wrong scale.
+
     Parameters
     ----------
     statistics
@@ -157,12 +164,38 @@ def update_value(statistics, f, value, clipped, reopen):
         float64: share of clipped values at which the statistics move again.
     """
     has_settled = statistics.n_values[f] >= SETTLE and statistics.squares[f] != 0.0
+    n_before = np.int64(statistics.n_values[f])
     _take(statistics, f, value)
-    if not has_settled:
-        return
-    statistics.beyond[f] += RATE * ((1.0 if clipped else 0.0) - statistics.beyond[f])
-    if statistics.beyond[f] > reopen:
-        _restart(statistics, f, value)
+    if n_before < scale_guard.BLOCK:
+        statistics.first[n_before, f] = value
+        return n_before + 1 == scale_guard.BLOCK and _leave_out_apart(statistics, f)
+    if has_settled:
+        statistics.beyond[f] += RATE * ((1.0 if clipped else 0.0) - statistics.beyond[f])
+        if statistics.beyond[f] > reopen:
+            _restart(statistics, f, value)
+            statistics.first[0, f] = value
+    return False
+
+
+@kernel
+def _leave_out_apart(statistics, f):
+    """Learn the statistics of a target anew if some of its first values stand apart.
+
+    Return whether some do. The others stay the first ones of the next block.
+    """
+    first = statistics.first
+    low, high = scale_guard.expected_range(first, scale_guard.BLOCK, f)
+    n_kept = 0
+    for i in range(scale_guard.BLOCK):
+        if low <= first[i, f] <= high:
+            first[n_kept, f] = first[i, f]
+            n_kept += 1
+    if n_kept == scale_guard.BLOCK:
+        return False
+    _restart(statistics, f, first[0, f])
+    for i in range(1, n_kept):
+        _take(statistics, f, first[i, f])
+    return True
 
 
 @kernel

@@ -117,17 +117,17 @@ def _with(lowest, value):
 
 
 @kernel
-def _ends(guard, f, without_fillers):
-    """Return how many values the ring has, and its ends, outermost first.
+def _ends(values, n_values, f, without_fillers):
+    """Return how many values there are, and their ends, outermost first.
 
     The values at the upper end are negated. To sort all values would cost wide rows a twentieth of
     their time.
 
     Parameters
     ----------
-    guard
-        `ScaleGuard`.
-    f
+    values
+        (n_values or more, features) float64.
+    n_values, f
         int64.
     without_fillers
         bool: leave out customary fillers.
@@ -135,8 +135,8 @@ def _ends(guard, f, without_fillers):
     n = np.int64(0)
     low = (math.inf, math.inf, math.inf)
     high = (math.inf, math.inf, math.inf)
-    for i in range(np.int64(min(guard.n_recent[f], BLOCK))):
-        value = guard.recent[i, f]
+    for i in range(n_values):
+        value = values[i, f]
         if without_fillers and _is_filler(value):
             continue
         low = _with(low, value)
@@ -155,6 +155,31 @@ def _central_range(n, low, high):
 
 
 @kernel
+def _reach(n, lowest, highest):
+    """Return the range in which `n` values with these ends let others be expected."""
+    low, high = _central_range(n, lowest, highest)
+    width = high - low
+    if not width > 0.0:
+        return -math.inf, math.inf
+    return low - REACH * width, high + REACH * width
+
+
+@kernel
+def expected_range(values, n_values, f):
+    """Return the range in which further values are expected; infinite if the central one is 0.
+
+    Parameters
+    ----------
+    values
+        (n_values or more, features) float64.
+    n_values, f
+        int64.
+    """
+    n, lowest, highest = _ends(values, n_values, f, False)
+    return _reach(n, lowest, highest)
+
+
+@kernel
 def end_block(guard, f):
     """Set the range in which values are expected; return whether the block could be judged.
 
@@ -165,7 +190,7 @@ def end_block(guard, f):
     f
         int64.
     """
-    n, lowest, highest = _ends(guard, f, True)
+    n, lowest, highest = _ends(guard.recent, BLOCK, f, True)
     if 2 * n >= BLOCK and n < BLOCK:
         low, high = _central_range(n, lowest, highest)
         width = high - low
@@ -174,13 +199,12 @@ def end_block(guard, f):
             guard.high[f] = high + REACH * width
             return True
     if n < BLOCK:  # fillers were left out
-        n, lowest, highest = _ends(guard, f, False)
-    low, high = _central_range(n, lowest, highest)
-    width = high - low
-    if not width > 0.0:
+        n, lowest, highest = _ends(guard.recent, BLOCK, f, False)
+    low, high = _reach(n, lowest, highest)
+    if high == math.inf:
         return False
-    guard.low[f] = low - REACH * width
-    guard.high[f] = high + REACH * width
+    guard.low[f] = low
+    guard.high[f] = high
     return True
 
 

@@ -517,7 +517,8 @@ def _learn(settings, state, scratch, observed, late, ticket, dormant):
         settle_scales(settings, state, scratch)
     if settings.regression:
         clipped = abs(scratch.target[0]) >= CLIP
-        update_value(state.target, 0, value, clipped, REOPEN_TARGET)
+        if update_value(state.target, 0, value, clipped, REOPEN_TARGET):
+            state.residuals.counters.n_residuals = 0
     counts.n_seen += 1
 
 

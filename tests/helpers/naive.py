@@ -73,19 +73,26 @@ class Scale:
 class Target(Scale):
     """Running statistics of a regression's target."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, values=()):
+        super().__init__(values)
         self.beyond = 0.0
 
     def learn(self, value, clipped, reopen):
+        """Learn a value; return whether values that stand apart were left out of the first ones."""
         _, variance = self.statistics
         may_reopen = self.has_settled and variance > 0.0
         self.take(value)
+        if len(self.values) == scale_guard.BLOCK:
+            low, high = expected_range(self.values) or (-math.inf, math.inf)
+            kept = [v for v in self.values if low <= v <= high]
+            if len(kept) < scale_guard.BLOCK:
+                Target.__init__(self, kept)
+                return True
         if may_reopen:
             self.beyond += encoding.RATE * (clipped - self.beyond)
             if self.beyond > reopen:
-                Target.__init__(self)
-                self.take(value)
+                Target.__init__(self, [value])
+        return False
 
 
 class Feature:
@@ -627,11 +634,15 @@ def linear_map(weights, traces, linear, capacity, first):
 def median_gap(gaps):
     """Return the running median of the first gaps.
 
-    Its logarithm moves by steps that shrink and never pass the gap.
+    Its logarithm moves by steps that shrink and never pass the gap. At first it makes a fifth of
+    the way to a gap that is far off.
     """
     median = gaps[0]
     for n, gap in enumerate(gaps[1:300], start=2):
-        median *= math.exp(np.clip(math.log(gap / median), -2.0 / n, 2.0 / n))
+        distance = math.log(gap / median)
+        is_far = n <= 30 and abs(distance) > 3.0
+        most = max(2.0 / n, 0.2 * abs(distance)) if is_far else 2.0 / n
+        median *= math.exp(np.clip(distance, -most, most))
     return median
 
 

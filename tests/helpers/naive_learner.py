@@ -739,8 +739,8 @@ class Learner:
                 self.drive_powers[layer], self.gains[layer] = settled
         for feature, value in zip(self.features, x, strict=True):
             feature.learn(value)
-        if self.regression:
-            self.target.learn(y, abs(self.wanted[0]) >= CLIP, REOPEN_TARGET)
+        if self.regression and self.target.learn(y, abs(self.wanted[0]) >= CLIP, REOPEN_TARGET):
+            self.residuals = []
 
     @property
     def n_observations(self):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import datasets
 
-from loco_stream import LOCORegressor
+from loco_stream import LOCOForecaster, LOCOMultiTargetRegressor, LOCORegressor
 from loco_stream._learner import encoding
 from loco_stream._learner.scale_guard import ScaleGuard
 from tests.helpers import naive
@@ -17,6 +17,7 @@ from tests.helpers.models import fresh_group
 
 FeatureStatistics = encoding.FeatureStatistics
 KeptScales = encoding.KeptScales
+TargetStatistics = encoding.TargetStatistics
 Robust = encoding.Robust
 
 encoding = jitted_module(encoding)
@@ -201,6 +202,72 @@ def test_the_scale_of_a_target_moves_sooner_than_the_scale_of_a_feature():
     predicted = LOCORegressor(seed=0).learn_predict_array(X, y)[1:]
     total = np.square(y[1:] - y[1:].mean()).sum()
     assert 1.0 - np.square(predicted - y[1:]).sum() / total > 0.7
+
+
+@pytest.mark.parametrize("row", [0, 3, 15])
+@pytest.mark.parametrize("outlier", [9999.0, -1e6, 1e30])
+def test_a_first_target_that_stands_apart_sets_no_scale(row, outlier):
+    """The mean error was 3.6 for 1e6 in row 3, and 1e21 and more for 1e30."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1200, 3))
+    y = 3.0 * X[:, 0] + np.sin(2.0 * X[:, 1]) + 0.1 * rng.normal(size=1200)
+    given = y.copy()
+    given[row] = outlier
+    model = LOCORegressor(seed=1)
+    predicted = model.learn_predict_array(X, given)
+    assert np.abs(predicted - y)[600:].mean() < 0.4
+    low, high = model.predict_interval_array(X[:1])[0]
+    assert high - low < 3.0
+
+
+def test_every_kind_of_target_leaves_out_first_values_that_stand_apart():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(900, 2))
+    y = X[:, 0] + 0.1 * rng.normal(size=900)
+    given = y.copy()
+    given[5] = 1e6
+    several = LOCOMultiTargetRegressor(seed=0)
+    several.learn_array(X, np.column_stack([y, given]))
+    assert np.abs(several.predict_array(X)[:, 1] - y).mean() < 0.3
+    forecaster = LOCOForecaster(heads=2, seed=0)
+    forecaster.learn_array(given)
+    assert abs(forecaster.forecast(1)[0]) < 2.0
+
+
+def test_a_heavy_tail_is_no_outlier_and_a_new_level_is_learned():
+    rng = np.random.default_rng(0)
+    values = np.exp(rng.normal(size=400))
+    statistics = fresh_group(TargetStatistics)
+    twin = naive.Target()
+    for value in [*values, *(500.0 + values)]:
+        left_out = encoding.update_value(
+            statistics, 0, value, value > 100.0, encoding.REOPEN_TARGET
+        )
+        assert left_out == twin.learn(value, value > 100.0, encoding.REOPEN_TARGET)
+        assert not left_out
+        assert statistics.mean[0] == pytest.approx(twin.statistics[0])
+    assert statistics.mean[0] > 400.0
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    outliers=st.lists(st.tuples(st.integers(0, 40), st.sampled_from([1e6, -500.0])), max_size=4),
+    seed=st.integers(0, 99),
+)
+def test_first_targets_that_stand_apart_are_left_out_as_in_the_twin(outliers, seed):
+    values = np.random.default_rng(seed).normal(size=80)
+    for row, outlier in outliers:
+        values[row] = outlier
+    statistics = fresh_group(TargetStatistics)
+    twin = naive.Target()
+    for value in values:
+        left_out = encoding.update_value(statistics, 0, value, False, encoding.REOPEN_TARGET)
+        assert left_out == twin.learn(value, False, encoding.REOPEN_TARGET)
+        mean, variance = twin.statistics
+        assert statistics.n_values[0] == len(twin.values)
+        assert statistics.mean[0] == pytest.approx(mean)
+        assert statistics.squares[0] / len(twin.values) == pytest.approx(variance, rel=1e-6)
+        assert (statistics.lowest[0], statistics.highest[0]) == (twin.low, twin.high)
 
 
 def test_a_settled_constant_takes_its_scale_from_its_first_move():

@@ -25,6 +25,11 @@ from loco_stream._learner.tiny import drop_tiny_items
 
 SETTLE = 300.0  # gaps after which the median is fixed, as the scales of features are
 FIRST_STEP = 2.0  # of its logarithm, over the number of gaps: converges over orders of magnitude
+# The first gap is years if a clock is set after the first row. Where one of the first `FIRST_GAPS`
+# is further off than `FAR` in logarithms, it moves the median by this share of the distance.
+FAR = 3.0
+FIRST_GAPS = 30.0
+FAR_SHARE = 0.2
 TOWARDS_LONG = 0.7  # spread of the time constants: 1 is even; short ones are nearly as good as none
 GOLDEN = 0.6180339887498949  # multiples of it, less their integer part, lie evenly on (0, 1)
 
@@ -118,8 +123,11 @@ def _learn_gap(clock, gap):
     if clock.median_gap == 0.0:
         clock.median_gap = gap
         return
+    distance = math.log(gap / clock.median_gap)
     step = FIRST_STEP / clock.n_gaps
-    clock.median_gap *= math.exp(min(max(math.log(gap / clock.median_gap), -step), step))
+    if clock.n_gaps <= FIRST_GAPS and abs(distance) > FAR:
+        step = max(step, FAR_SHARE * abs(distance))
+    clock.median_gap *= math.exp(min(max(distance, -step), step))
 
 
 @kernel

@@ -325,7 +325,8 @@ def _learn_head(model, j, value):
     buffers = scratch.now.stack_buffers
     wanted = scratch.target[j:]
     stacks.learn_stack(stack, projector, outputs_then, capacity, wanted, 1, buffers, 1.0)
-    update_value(targets.statistics, j, value, abs(target) >= CLIP, REOPEN_TARGET)
+    if update_value(targets.statistics, j, value, abs(target) >= CLIP, REOPEN_TARGET):
+        targets.residuals.counters[j].n_residuals = 0
 
 
 @kernel

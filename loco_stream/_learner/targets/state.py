@@ -11,6 +11,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 
 from loco_stream._arrays import Float64, Records
+from loco_stream._learner import scale_guard
 from loco_stream._learner.arrays.scratch import Scratch
 from loco_stream._learner.arrays.spec import (
     NOT_NEGATIVE,
@@ -36,6 +37,7 @@ class Statistics(NamedTuple):
     lowest: Annotated[Float64, axes("classes", start=np.inf)]
     highest: Annotated[Float64, axes("classes", start=-np.inf)]
     beyond: PerClass
+    first: Annotated[Float64, axes(scale_guard.BLOCK, "classes")]
 
 
 class Residuals(NamedTuple):

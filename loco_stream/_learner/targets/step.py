@@ -301,7 +301,8 @@ def _learn(model, values, share, answered, late, ticket):
     for j in range(values.shape[0]):
         if values[j] == values[j]:
             clipped = abs(scratch.target[j]) >= CLIP
-            update_value(targets.statistics, j, values[j], clipped, REOPEN_TARGET)
+            if update_value(targets.statistics, j, values[j], clipped, REOPEN_TARGET):
+                targets.residuals.counters[j].n_residuals = 0
     counts.n_seen += 1
 
 

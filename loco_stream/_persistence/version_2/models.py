@@ -114,6 +114,7 @@ _CLASSES = -1  # stands for the number of classes,
 _BATCH = -2  # and for that of rows that may wait
 _POSITIVE = ("fixed.power", "fixed.n_rows", "experts.discriminant.total")  # start at 1
 _NEW = {
+    "target.first": ((32, 1), np.float64),
     "fixed.weights": ((0, 0), np.float32),
     "fixed.groups": ((0, 0), np.int32),
     "fixed.norms": ((0,), np.float64),

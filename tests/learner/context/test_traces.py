@@ -14,6 +14,7 @@ import pytest
 
 from loco_stream import AdvancedOptions, LOCOClassifier, LOCORegressor, load, save
 from loco_stream.errors import ConfigError, InputError
+from tests.helpers import naive
 from tests.helpers.models import arrays_of, assert_same, blobs
 from tests.helpers.twins import (
     assert_same_state,
@@ -274,6 +275,20 @@ def test_time_constants_count_in_median_gaps_so_the_unit_of_time_does_not_matter
     assert (a == b).all()
     median = np.median(np.diff(t[:300]))
     assert context_of(seconds).clock.median_gap == pytest.approx(median, rel=0.2)
+
+
+@pytest.mark.parametrize("first", [0.0, 1.7e9 - 86_400.0])
+def test_a_first_time_from_before_the_clock_was_set_does_not_stay_in_the_median_gap(first):
+    """It was 44,000 and 2.4 s where rows came every 0.7 s."""
+    X, y = blobs(400)
+    gaps = np.random.default_rng(0).exponential(1.0, 400)
+    t = 1.7e9 + np.cumsum(gaps)
+    t[0] = first
+    model = small()
+    model.learn_array(X, y, t=t)
+    median = context_of(model).clock.median_gap
+    assert median == pytest.approx(np.median(gaps), rel=0.3)
+    assert median == pytest.approx(naive.median_gap(np.diff(t)), rel=1e-9)
 
 
 def test_without_times_a_row_is_one_gap_after_the_last():
