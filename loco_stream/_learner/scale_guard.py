@@ -21,6 +21,7 @@ import numpy as np
 
 from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import kernel
+from loco_stream._fillers import is_filler
 from loco_stream._learner.arrays.spec import MAX_COUNT, axes
 from loco_stream._numbers import LARGEST
 
@@ -32,15 +33,6 @@ NARROW = 10.0  # central ranges to a standard deviation: a wider scale is that o
 SOUND = 0  # what `judge` returns: the scale fits the block, ...
 TOO_WIDE = 1  # ... is too wide for it, ...
 MOVED = 2  # ... or lies elsewhere
-
-FILLERS = (
-    *(999.0, 9999.0, 99999.0, 999999.0),
-    *(32767.0, 32768.0, 65535.0, 2147483647.0, 2147483648.0, 4294967295.0),
-    *(1e20, 1e30),
-)
-"""Customary values for a missing one, of either sign."""
-_FILLERS = np.array(FILLERS)
-_FLOAT32 = np.float64(np.float32(1e20)), np.float64(np.float32(1e30))  # as rows of arrays hold them
 
 
 class ScaleGuard(NamedTuple):
@@ -57,20 +49,6 @@ class ScaleGuard(NamedTuple):
     low: Annotated[Float64, axes("features", start=-np.inf)]
     high: Annotated[Float64, axes("features", start=np.inf)]
     n_fillers: Annotated[Float64, axes("features")]
-
-
-@kernel
-def _is_filler(value):
-    """Return whether a value (float64) is a customary filler."""
-    size = abs(value)
-    if size < FILLERS[0]:  # the smallest
-        return False
-    if size == _FLOAT32[0] or size == _FLOAT32[1]:
-        return True
-    for filler in _FILLERS:  # noqa: SIM110 - numba compiles no generator
-        if size == filler:
-            return True
-    return False
 
 
 @kernel
@@ -94,7 +72,7 @@ def is_missing(guard, f, value):
     """
     if not abs(value) <= LARGEST:
         return True
-    return is_apart(guard, f, value) and _is_filler(value)
+    return is_apart(guard, f, value) and is_filler(value)
 
 
 @kernel
@@ -137,7 +115,7 @@ def _ends(values, n_values, f, without_fillers):
     high = (math.inf, math.inf, math.inf)
     for i in range(n_values):
         value = values[i, f]
-        if without_fillers and _is_filler(value):
+        if without_fillers and is_filler(value):
             continue
         low = _with(low, value)
         high = _with(high, -value)
@@ -213,7 +191,7 @@ def _have_fillers_apart(guard, f, low, high):
     """Return whether every filler in the block lies beyond `low` and `high` (float64)."""
     for i in range(BLOCK):
         value = guard.recent[i, f]
-        if _is_filler(value) and low <= value <= high:
+        if is_filler(value) and low <= value <= high:
             return False
     return True
 

@@ -41,7 +41,9 @@ class DetectorSnapshot(NamedTuple):
 class InputDetector:
     """Page-Hinkley test for a rise of the input energy outside a running principal subspace.
 
-    Each feature is standardised by its running mean and variance. Candid covariance-free
+    Each feature is standardised by its running mean and variance. A value enters these clipped to
+    ten standard deviations, and customary fill values such as -9999 that lie beyond are missing:
+    one fault hides no later change. Candid covariance-free
     incremental PCA (Weng et al., PAMI 2003) follows the `rank` strongest directions. The logarithm
     of the energy outside is standardised by its running mean and deviation, and its correlation
     with the row before is removed: repeated readings of a sensor are no change. Inputs of more than

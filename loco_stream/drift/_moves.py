@@ -9,13 +9,13 @@ import numpy as np
 from loco_stream._arrays import Float64, Records
 from loco_stream._compiler.jit import entry, kernel
 from loco_stream._compiler.structs import struct_dtype
+from loco_stream.drift._scale import FARTHEST, follow, is_missing
 from loco_stream.errors import CheckpointError
 
 USUAL_RATE = 1e-3  # of the usual level, once a thousand values are known
 RECENT_RATE = 0.1  # the first rows of a change, which raise the alarm, must count
 WARM_UP = 100  # values of a feature before it is judged
 _MOST = 3  # features that are named when several moved
-_FARTHEST = 100.0  # squared standard deviations: one outlier must not count as a change
 STUCK_SCORE = 12.0  # -log10 of the probability of a run, from which the feature is stuck
 
 # Of a feature: its values, their mean and variance, the recent mean of squared deviations over the
@@ -66,20 +66,22 @@ def _learn_row(x: Float64, figures: Records) -> int:
             own.last = value
         own.n_values = n + 1.0
         usual = max(1.0 / (n + 1.0), USUAL_RATE)
+        if is_missing(value, own.level, own.variance):  # a filler, which may be stuck
+            continue
         deviation = value - own.level
         move = _squared_move(deviation, own.variance)
         own.recent += max(1.0 / (n + 1.0), RECENT_RATE) * (move - own.recent)
-        own.level += usual * deviation
-        own.variance += usual * ((1.0 - usual) * deviation * deviation - own.variance)
+        step, own.variance = follow(deviation, own.variance, usual)
+        own.level += step
     return stuck
 
 
 @kernel
 def _squared_move(deviation: float, variance: float) -> float:
-    """Return the squared deviation over the variance, at most `_FARTHEST`."""
+    """Return the squared deviation over the variance, at most `FARTHEST`."""
     squared = deviation * deviation
-    if squared > _FARTHEST * variance:
-        return _FARTHEST
+    if squared > FARTHEST * variance:
+        return FARTHEST
     return squared / variance if variance > 0.0 else 0.0
 
 

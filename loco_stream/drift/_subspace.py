@@ -3,6 +3,7 @@
 import math
 
 from loco_stream._compiler.jit import entry, kernel
+from loco_stream.drift._scale import NO_VARIANCE, follow, is_missing
 
 # Rows in the running statistics: long compared with the delay of an alarm, short with a season.
 HORIZON = 1000.0
@@ -36,7 +37,7 @@ def observe(  # type: ignore[no-untyped-def]
     Parameters
     ----------
     X : float64 (n, n_features)
-        The rows; NaN or infinite values are missing.
+        The rows; see `is_missing` for values that are missing.
     inputs : tuple of arrays (n_features,)
         Running mean, variance and inverse standard deviation of each feature, float64. The
         dimension that it is folded to, int64, and its sign, float64; empty unless the input is
@@ -136,13 +137,12 @@ def _standardise(x, inputs, folded, rate):  # type: ignore[no-untyped-def]
     mean, variance, inverse, buckets, signs = inputs
     is_wide = x.size > folded.size
     for j in range(x.size):
-        deviation = x[j] - mean[j]
-        if abs(deviation) < math.inf:  # neither NaN nor infinite
+        value = 0.0
+        if not is_missing(x[j], mean[j], variance[j]):
+            deviation = x[j] - mean[j]
             value = min(_OUTLIER, max(-_OUTLIER, deviation * inverse[j]))
-            mean[j] += rate * deviation
-            variance[j] += rate * ((1.0 - rate) * deviation * deviation - variance[j])
-        else:
-            value = 0.0
+            step, variance[j] = follow(deviation, variance[j], rate)
+            mean[j] += step
         if is_wide:
             folded[buckets[j]] += signs[j] * value
         else:
@@ -158,7 +158,7 @@ def _refresh(inputs, n, is_wide):  # type: ignore[no-untyped-def]
     _, variance, inverse, _, _ = inputs
     step = _REFRESH if is_wide and n > 2 * _REFRESH else 1
     for j in range(int(n) % step, variance.size, step):
-        inverse[j] = 1.0 / math.sqrt(variance[j]) if variance[j] > 1e-24 else 0.0
+        inverse[j] = 1.0 / math.sqrt(variance[j]) if variance[j] > NO_VARIANCE else 0.0
 
 
 @kernel

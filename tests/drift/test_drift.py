@@ -302,6 +302,41 @@ def test_outliers_and_missing_values_raise_no_alarm_and_leave_finite_statistics(
     assert np.isfinite(detector.mean).all()
 
 
+@pytest.mark.parametrize("fault", [65535.0, 1234567.0, 1e30, 1e200])
+@pytest.mark.parametrize("at", [5, 1500])
+def test_a_single_fault_hides_no_later_change(fault, at):
+    X = np.random.default_rng(3).standard_normal((3500, 8))
+    X[at, 0] = fault
+    X[3000:, 0] += 6.0
+    alarms = _alarms(InputDetector(8), X)
+    assert len(alarms) == 1
+    assert 3000 <= alarms[0] < 3030
+
+
+def test_values_that_stand_for_missing_ones_are_missing():
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((4000, 8))
+    X[3000:, :2] += 3.0
+    X[rng.random(4000) < 0.3, 0] = -9999.0
+    X[rng.random(4000) < 0.01, 1] = 65535.0
+    with_nan = np.where((X < -9000) | (X > 60000), np.nan, X)
+    fillers, missing = InputDetector(8), InputDetector(8)
+    alarms = _alarms(fillers, X)
+    assert alarms == _alarms(missing, with_nan)
+    assert 3000 <= alarms[0] < 3030
+    np.testing.assert_array_equal(fillers.mean, missing.mean)
+
+
+@pytest.mark.parametrize(("scale", "level"), [(1e6, 0.0), (1.0, 50.0), (50.0, 1e4)])
+def test_the_unit_of_a_feature_is_followed(scale, level):
+    X = np.random.default_rng(5).standard_normal((9000, 8))
+    X[1000:, 0] = X[1000:, 0] * scale + level
+    detector = InputDetector(8)
+    detector.update_rows(X)
+    assert detector.mean[0] == pytest.approx(level, abs=0.3 * scale)
+    assert 0.7 * scale < np.sqrt(detector.variance[0]) < 1.5 * scale
+
+
 @pytest.mark.parametrize("name", SAVED)
 def test_a_restored_detector_continues_the_same(name):
     errors = _errors(

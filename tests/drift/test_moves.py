@@ -88,6 +88,23 @@ def test_one_outlier_hides_no_later_change():
     assert moves.most_moved()[0] == 1
 
 
+def test_one_fault_long_ago_hides_no_later_change():
+    X = np.random.default_rng(4).normal(size=(3000, 3))
+    X[500, 1] = 65534.0
+    X[2990:, 1] += 4.0
+    moves, _ = feed(X)
+    assert moves.most_moved()[0] == 1
+
+
+def test_a_sensor_that_is_stuck_at_a_fill_value_is_found():
+    X = np.random.default_rng(4).normal(size=(600, 3))
+    X[500:, 2] = -9999.0
+    _, stuck = feed(X)
+    found = np.flatnonzero(np.array(stuck) == 2)
+    assert len(found) == 1
+    assert 500 < found[0] < 510
+
+
 def test_a_stuck_sensor_is_reported_and_survives_a_checkpoint():
     rng = np.random.default_rng(3)
     rows = [{"a": rng.normal(), "b": rng.normal()} for _ in range(900)]

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from loco_stream._fillers import FILLERS
 from loco_stream._learner import encoding, scale_guard
 from loco_stream._learner.plasticity import weight_bounds
 from loco_stream._learner.plasticity.projections import clusters
@@ -211,7 +212,7 @@ def text():
 
 def is_filler(value):
     size = abs(value)
-    return size in scale_guard.FILLERS or size in (float(np.float32(1e20)), float(np.float32(1e30)))
+    return size in FILLERS or size in (float(np.float32(1e20)), float(np.float32(1e30)))
 
 
 def expected_range(values):

@@ -28,6 +28,8 @@ class NaiveEnergy:
         usable = self.variance > 1e-24
         z = np.where(usable, deviation / np.sqrt(np.where(usable, self.variance, 1.0)), 0.0)
         rest = np.clip(z, -4, 4)
+        bound = np.where(usable, 10 * np.sqrt(self.variance), np.inf)
+        deviation = np.clip(deviation, -bound, bound)
         self.mean = self.mean + rate * deviation
         grown = self.variance + rate * ((1 - rate) * deviation**2 - self.variance)
         self.variance = np.where(known, grown, self.variance)
