@@ -177,7 +177,13 @@ class InputView:
             return
         self.set_width(width)
         scale = without_prefix("scale", arrays)
-        self.scale = InputScale(*(scale[name].copy() for name in InputScale._fields))
+        # a file of release 0.2 has one number of values for all columns
+        self.scale = InputScale(
+            *(
+                np.broadcast_to(scale[name], self.scale.mean.shape).copy()
+                for name in InputScale._fields
+            )
+        )
         if self.detector is not None:
             self.detector.restore_state(without_prefix("detector", arrays))
             self.protected.restore_state(without_prefix("protected", arrays))

@@ -33,7 +33,7 @@ def sampled_columns(n_features: int) -> Int64:
 class InputScale(NamedTuple):
     """Mean and variance of the compared columns over the whole stream: the unit of distances."""
 
-    n: Vector
+    n: Vector  # values, without the missing ones
     mean: Vector
     sum: Vector  # of squared deviations
     inverse_variance: Vector
@@ -41,7 +41,7 @@ class InputScale(NamedTuple):
     @classmethod
     def of_width(cls, width: int) -> InputScale:
         """Return the scale before the first row."""
-        return cls(np.zeros(1), *np.zeros((3, width)))
+        return cls(*np.zeros((4, width)))
 
 
 class Signature:
@@ -163,15 +163,16 @@ class Signature:
 def _update_scale(values, n, mean, total, inverse_variance):  # type: ignore[no-untyped-def]
     """Update mean, sum of squared deviations and inverse variance with one row.
 
-    `n` is float64 (1,), all others are float64 (width,).
+    All are float64 (width,).
     """
-    n[0] += 1.0
     for j in range(values.size):
         deviation = values[j] - mean[j]
-        if abs(deviation) < math.inf:
-            mean[j] += deviation / n[0]
-            total[j] += deviation * (values[j] - mean[j])
-        inverse_variance[j] = n[0] / total[j] if total[j] > 1e-24 else 0.0
+        if not abs(deviation) < math.inf:
+            continue
+        n[j] += 1.0
+        mean[j] += deviation / n[j]
+        total[j] += deviation * (values[j] - mean[j])
+        inverse_variance[j] = n[j] / total[j] if total[j] > 1e-24 else 0.0
 
 
 def _compare(values, means, counts, inverse_variance, slot):  # type: ignore[no-untyped-def]

@@ -17,7 +17,7 @@ from loco_stream.monitor._holdout import HeldRow, HoldOut, UniformDraws
 from loco_stream.monitor._holdout_plan import GROUP, HoldOutPlan
 from loco_stream.monitor._matrix import AccuracyMatrix, measures, standard_error
 from loco_stream.monitor._row_codec import RowCodec
-from loco_stream.monitor._signature import InputScale
+from loco_stream.monitor._signature import InputScale, Signature
 from loco_stream.monitor._timeline import Timeline
 from tests.helpers.naive_monitor import NAMES, Forgetful, ForgetfulArrays, Tasks, merged, run, step
 from tests.helpers.tasks import digits_two_at_a_time, returning_labels
@@ -156,6 +156,16 @@ def test_signatures_hold_no_rows_from_after_the_change():
     assert list(ended.labels) == ["old"]
     assert ended.n == 100
     assert [start for start, _ in timeline.pending] == [150]
+
+
+def test_missing_values_do_not_enter_the_unit_of_distances():
+    rng = np.random.default_rng(2)
+    X = rng.normal(100.0, 2.0, (3000, 2))
+    X[rng.random(3000) < 0.9, 1] = np.nan
+    scale = InputScale.of_width(2)
+    Signature(2).update(X, ["a"] * len(X), scale, Signature(2))
+    assert scale.mean == pytest.approx(np.nanmean(X, axis=0))
+    assert 1.0 / scale.inverse_variance == pytest.approx(np.nanvar(X, axis=0))
 
 
 def test_two_alarms_for_one_change_make_one_segment():
