@@ -12,6 +12,7 @@ import numpy as np
 from loco_stream._arrays import Float64, Int64
 from loco_stream._checks import between, require, require_type, row_count
 from loco_stream._compiler.jit import entry, kernel
+from loco_stream._numbers import is_number, plain
 from loco_stream.drift.detectors import detector_named
 from loco_stream.drift.detectors.hddm_a import (
     DRIFT_DETECTED,
@@ -19,7 +20,7 @@ from loco_stream.drift.detectors.hddm_a import (
     WARNING_DETECTED,
     update_hddma,
 )
-from loco_stream.errors import CheckpointError
+from loco_stream.errors import CheckpointError, InputError
 
 # Errors kept to estimate where a change began: well above the delay of any alarm worth acting on.
 _KEPT_ERRORS = 512
@@ -208,7 +209,15 @@ class ConceptDetector:
         return int(self._gate[_ONSET])
 
     def update(self, error: float) -> str:
-        """Take one error (0 or 1) and return "stable", "warning" or "drift"."""
+        """Take one error (0 or 1) and return "stable", "warning" or "drift".
+
+        Raises
+        ------
+        InputError
+            `error` is neither 0 nor 1.
+        """
+        if error not in (0, 1):
+            raise InputError(f"`error` must be 0 or 1, got {error!r}")
         test = self._test
         if isinstance(test, HDDMA):
             states = np.zeros(1, np.int64)
@@ -350,7 +359,16 @@ class ErrorThreshold:
         self.quantile = 0.0
 
     def update(self, absolute_error: float) -> int:
-        """Take one absolute error, at least 0; return 1 if it is a large one, else 0."""
+        """Take one absolute error, at least 0; return 1 if it is a large one, else 0.
+
+        Raises
+        ------
+        InputError
+            `absolute_error` is negative, infinite or no number.
+        """
+        absolute_error = plain(absolute_error)
+        if not is_number(absolute_error) or not 0.0 <= absolute_error < math.inf:
+            raise InputError(f"`absolute_error` must be a number from 0, got {absolute_error!r}")
         self.n += 1
         is_large = int(absolute_error > self.quantile)
         if self.quantile <= 0.0:

@@ -561,7 +561,7 @@ class TaskMonitor:
         for value, prediction in pairs:
             error = abs(to_number(value) - to_number(prediction))
             # NaN is a wrong prediction, but no example of the usual size of errors
-            hit = 0 if error != error else 1 - self._threshold.update(error)
+            hit = 1 - self._threshold.update(error) if math.isfinite(error) else 0
             hits.append(hit)
             tolerances.append(self._tolerance)
         return hits, tolerances

@@ -20,7 +20,7 @@ from loco_stream.drift import (
     detector_named,
 )
 from loco_stream.drift._concept import _rows_since_rise
-from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.errors import CheckpointError, ConfigError, InputError
 from tests.helpers.naive_drift import NaiveConcept, NaiveEnergy, rows_since_rise
 from tests.helpers.tasks import digits_two_at_a_time, jump
 
@@ -465,3 +465,23 @@ def test_rows_together_are_the_same_as_one_by_one():
     assert found == states
     for name, array in single.export_state().items():
         np.testing.assert_array_equal(array, blocks.export_state()[name], err_msg=name)
+
+
+@pytest.mark.parametrize("detector", ["HDDMA", "DDM"])
+@pytest.mark.parametrize("error", [float("nan"), 0.5, "1", None])
+def test_an_error_that_is_neither_0_nor_1_is_refused_and_changes_nothing(detector, error):
+    """After NaN the detector never raised an alarm again."""
+    detector = ConceptDetector(detector)
+    for _ in range(200):
+        detector.update(0)
+    with pytest.raises(InputError, match=r"^`error` must be 0 or 1, got "):
+        detector.update(error)
+    assert "drift" in [detector.update(1) for _ in range(200)]
+
+
+@pytest.mark.parametrize("error", [float("nan"), float("inf"), -1.0, "1", None])
+def test_an_absolute_error_that_is_none_is_refused(error):
+    threshold = ErrorThreshold()
+    with pytest.raises(InputError, match=r"^`absolute_error` must be a number from 0, got "):
+        threshold.update(error)
+    assert (threshold.n, threshold.quantile) == (0, 0.0)
