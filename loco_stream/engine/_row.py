@@ -72,12 +72,12 @@ def rows_of(block: Block) -> list[Row]:
 
 
 def row_at(block: Block, i: int) -> Row:
-    """Return a row of a block as an array of one row."""
+    """Return a row of a block as an array of one row, which stays when the block's is reused."""
     own_t = block.t if i == 0 else math.nan
     if block.times is not None:
         own_t = float(block.times[i])
     return Row(
-        block.X[i : i + 1],
+        block.X[i : i + 1].copy(),
         block.features,
         block.seq + i,
         block.t if block.times is None else own_t,

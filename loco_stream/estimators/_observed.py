@@ -83,7 +83,7 @@ def observe_array(
             rows: list[Any] = rows_by_name(given, names)
             columns = None
         else:
-            rows = [given.numbers[i : i + 1] for i in range(n)]
+            rows = [row[None].copy() for row in given.numbers]  # the caller may reuse the array
             columns = names
         if core.n_seen == 0:
             return [_empty_ticket(core, row, columns) for row in rows]
@@ -116,7 +116,7 @@ def _observe(
     tickets = []
     for i, x in enumerate(rows):
         prediction, probabilities = core.shown(answers[i], proba[i])
-        tickets.append(Ticket(x, names, prediction, probabilities, written[i], core.origin))
+        tickets.append(Ticket(x, names, prediction, probabilities, written[i].copy(), core.origin))
     return tickets
 
 

@@ -520,6 +520,29 @@ def test_late_labels_in_arrays_are_learned():
     assert StreamEngine(LOCOClassifier(seed=1), source).run()["n_samples"] == 100
 
 
+def late_blocks(is_reused):
+    """Yield blocks and then their labels; the array of a block may be filled again meanwhile."""
+    X, score = stream(320)
+    y = labels_of(score)
+    buffer = np.empty((16, 4))
+    for first in range(0, len(X), 16):
+        rows = slice(first, first + 16)
+        buffer = buffer if is_reused else np.empty((16, 4))
+        buffer[:] = X[rows]
+        yield Block(buffer, None, NAMES, first, source="rows")
+        if is_reused:
+            buffer[:] = -99.0
+        yield Labels(range(first, first + 16), y[rows], source="rows")
+
+
+def test_rows_that_wait_for_labels_outlive_the_array_they_came_in():
+    reused, fresh = (
+        outcome(LOCOClassifier(seed=1), None, PairSource(late_blocks(is_reused)))
+        for is_reused in (True, False)
+    )
+    assert_same(reused, fresh)
+
+
 def test_a_single_value_is_no_array_of_labels():
     late = Labels(np.float32(2.0), np.str_("on"))
     assert late.of == 2.0

@@ -69,3 +69,21 @@ def test_a_copy_of_a_ticket_is_a_ticket_of_its_own(model):
     with pytest.raises(InputError, match="must be a ticket that was not learned"):
         model.learn_one(ticket, "x")
     model.learn_one(copied, "x")
+
+
+def test_a_ticket_keeps_its_row_when_the_array_is_filled_again(model):
+    other = pickle.loads(pickle.dumps(model))
+    rows = np.array([[0.3, 1.0], [0.6, 1.0]])
+    buffer = rows.copy()
+    tickets = model.observe_array(buffer, NAMES)
+    buffer[:] = -99.0
+    for ticket, expected, y in zip(tickets, other.observe_array(rows, NAMES), "xy", strict=True):
+        model.learn_one(ticket, y)
+        other.learn_one(expected, y)
+    np.testing.assert_equal(model.export_state()[1], other.export_state()[1])
+
+
+def test_a_ticket_does_not_keep_the_other_rows_in_memory(model):
+    ticket = model.observe_array(np.ones((1000, 2)), NAMES)[0]
+    assert ticket.x.base is None
+    assert ticket.predicted.base is None
