@@ -37,6 +37,7 @@ from loco_stream._learner.target_units import deviation_of
 from loco_stream._numbers import LARGEST
 
 RECENT_PARTS = 5  # the recent rows are the last of so many parts of the ring
+MAX_SCALE = float(np.finfo(np.float32).max)  # of a feature's differences
 N_OUTPUTS = 3  # of the recent rows, of all, and of few
 N_VALUE_OUTPUTS = 2  # in regression, where few are too noisy
 
@@ -138,7 +139,7 @@ def _measure(own, n_features, x, search):
         if abs(x[f]) <= LARGEST and span > 0.0:
             search.columns[n] = f
             search.values[n] = np.float32(x[f] - own.origin[f])
-            search.scales[n] = np.float32(1.0 / span)
+            search.scales[n] = np.float32(min(1.0 / span, MAX_SCALE))
             n += 1
     return n
 

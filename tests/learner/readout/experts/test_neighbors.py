@@ -107,10 +107,12 @@ def test_a_regressor_with_neighbors_equals_its_twin(size):
     assert list(model.mixture_)[-2:] == ["late neighbors", "neighbors"]
 
 
-def test_neighbors_help_where_classes_lie_in_patches():
+@pytest.mark.parametrize("scale", [1.0, 1e-39])  # float32 has no inverse of the second
+def test_neighbors_help_where_classes_lie_in_patches(scale):
     rng = np.random.default_rng(0)
     X = rng.uniform(size=(3000, 2))
     y = ((np.floor(5 * X[:, 0]) + np.floor(5 * X[:, 1])) % 2).astype(int)  # a chessboard
+    X *= scale
     without, with_neighbors = (
         np.mean(small(neighbors=n, centroids=0).learn_predict_array(X, y)[1000:] == y[1000:])
         for n in (0, 2000)
