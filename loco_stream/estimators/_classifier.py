@@ -413,10 +413,11 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         in_stream
             Which classes are likely a priori. True: the row is the next one of the stream, so
             recent labels are evidence and dormant classes, which have not come for long, are
-            unlikely. False: the row may come from anywhere, and every class learned so far is
-            equally likely. None: as True, unless the features point to a dormant class more clearly
-            than rows of the present classes do; `retention` sets how clearly, and with 0 None
-            equals True. All `predict_*` methods take it.
+            unlikely. False: the row may come from anywhere. Recent labels are no evidence, and
+            dormant classes are judged by the features alone; present classes that are frequent stay
+            more likely than rare ones. None: as True, unless the features point to a dormant class
+            more clearly than rows of the present classes do; `retention` sets how clearly, and with
+            0 None equals True. All `predict_*` methods take it.
 
         Raises
         ------
@@ -645,16 +646,26 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     def _labels(self, answers: Float64 | Int64) -> Array:
         slots = answers.astype(np.int64)
         classes = self._core.classes.copy()
-        kind = type(classes[0]) if classes else None
         # Once a class is known, some class is always the answer.
         known = len(slots) == 0 or slots[0] >= 0
-        is_plain = kind in (int, float, str, bool) and all(type(c) is kind for c in classes)
-        if known and is_plain:
-            return np.array(classes)[slots]
+        plain = _plain_array(classes) if known else None
+        if plain is not None:
+            return plain[slots]
         found = np.empty(len(classes) + 1, object)  # with None at the end, where -1 points
         for slot, label in enumerate(classes):
             found[slot] = label
         return found[slots]
+
+
+def _plain_array(labels: list[Hashable]) -> Array | None:
+    """Return labels of one kind as an array of numbers or texts; None if that would change one."""
+    kinds = {*map(type, labels)}
+    if len(kinds) != 1 or not kinds <= {int, float, str, bool}:
+        return None
+    array = np.array(labels)
+    kept = array.tolist()
+    # texts lose NULs at their end, and integers beyond int64 beside negative ones become floats
+    return array if kept == labels and {*map(type, kept)} == kinds else None
 
 
 def _number_of_threads(value: object) -> str | None:

@@ -208,6 +208,17 @@ def test_names_and_labels_of_several_types():
     assert model.predict_array(np.zeros((2, len(x)))).dtype == object
 
 
+@pytest.mark.parametrize("labels", [(2**63, -1), ("x\0", "y")])
+def test_predicted_labels_are_those_learned_where_numpy_would_change_them(labels):
+    model = small()
+    for _ in range(10):
+        for value, label in zip((1.0, -1.0), labels, strict=True):
+            model.learn_one({"a": value}, label)
+    predicted = model.predict_array([[1.0], [-1.0]]).tolist()
+    assert predicted == list(labels)
+    assert list(map(type, predicted)) == list(map(type, labels))
+
+
 @pytest.mark.parametrize(
     "labels", [[3, 1, 3, 2], [True, False, True, True], ["b", "a", "b", "c"], [2, "a", 2, (1, 2)]]
 )
