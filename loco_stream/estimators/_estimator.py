@@ -398,13 +398,13 @@ class LOCOEstimator(LOCOModel, base.Estimator):
         Parameters
         ----------
         sequence
-            Id of the sequence that the next row belongs to, any hashable value but NaN. Array
-            methods take one per row as `sequence=`.
+            Id of the sequence that the next row belongs to, any hashable value but None and NaN.
+            Array methods take one per row as `sequence=`.
 
         Raises
         ------
         InputError
-            `sequence` is not hashable, or NaN.
+            `sequence` is not hashable, None or NaN.
 
         Examples
         --------

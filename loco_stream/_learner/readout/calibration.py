@@ -1,4 +1,4 @@
-"""The last correction of the probabilities.
+"""A correction of how certain the probabilities are.
 
 How sharp they should be, and how many labels are wrong.
 

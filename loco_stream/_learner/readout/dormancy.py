@@ -12,8 +12,9 @@ have large leads too. It is never closer to the mean lead than a third value. It
 number of times that dormant classes returned, because the expert for the next row has learned of
 them then. `retention` scales all three.
 
-With `in_stream=False`, every class has the same prior probability, and the discriminant decides
-between dormant and present ones.
+With `in_stream=False`, the discriminant decides between dormant and present classes, and has the
+same prior probability for all. Among present classes the ensemble decides, and frequent ones stay
+more probable.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def _number(place: int) -> property:
 
 
 class HDDMA:
-    """The test, with parameters, errors and alarms of river's `drift.binary.HDDM_A`.
+    """The test, with parameters, errors and alarms of river's `drift.binary.HDDMA`.
 
     Parameters
     ----------
