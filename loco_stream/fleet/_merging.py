@@ -44,9 +44,10 @@ def merge(
     """Return one model with what several have learned, each from its own copy of a template.
 
     The moments of the discriminant on the fixed layer, which keeps all classes, and of naive Bayes
-    are pooled. Both then equal, up to rounding, those of one model that has learned all rows, if
+    are pooled. They then equal, up to rounding, those of one model that has learned all rows, if
     all models have the same seed and the template has seen the 300 rows after which scales are
-    fixed. If each model found its scales by itself, they are only close to it.
+    fixed. If each model found its scales by itself, they are only close to it, and so is naive
+    Bayes once a class has more than 1,000 rows, since it forgets earlier ones.
 
     With frozen hidden layers (`rule` "frozen") the least-squares member without leak adds up too.
     Everything else is taken from the model with most rows: hidden layers, members that forget,
@@ -148,7 +149,7 @@ def _have_same_traces(part: _Part) -> bool:
 
 
 def _with_classes(part: _Part, classes: list[Hashable]) -> _Part:
-    """Return a model with its classes in the given order; unknown ones have zeros."""
+    """Return a model with its classes in the given order; unknown ones are as in a fresh model."""
     known = part.config["classes"]
     if not classes:
         return part
@@ -159,22 +160,35 @@ def _with_classes(part: _Part, classes: list[Hashable]) -> _Part:
     for spec in specs(State):
         for axis, name in enumerate(spec.axes):
             if isinstance(name, str) and name.split("*")[-1] == "classes":
-                arrays[spec.name] = _moved(arrays[spec.name], axis, before, room, places)
+                fill = spec.start  # of all arrays with classes a number
+                arrays[spec.name] = _moved(arrays[spec.name], axis, (before, room), places, fill)
     arrays["counts"] = arrays["counts"].copy()
     arrays["counts"][_COUNTS.index("n_classes")] = len(classes)
     return _Part({**part.config, "classes": classes}, arrays)
 
 
-def _moved(array: Array, axis: int, before: int, room: int, places: list[int]) -> Array:
-    """Return an array whose blocks of `before` columns have `room`, column j at `places[j]`."""
+def _moved(array: Array, axis: int, widths: tuple[int, int], places: list[int], fill: Any) -> Array:
+    """Return an array whose blocks have another width, column j at `places[j]` and others filled.
+
+    `widths` are those of the blocks before and after.
+    """
+    before, room = widths
     front = array.shape[:axis]
     length = array.shape[axis]
     back = array.shape[axis + 1 :]
     blocks = length // before
-    new = np.zeros((*front, blocks, room, *back), array.dtype)
+    new = np.full((*front, blocks, room, *back), fill, array.dtype)
     old = np.moveaxis(array.reshape(*front, blocks, before, *back), axis + 1, 0)
     np.moveaxis(new, axis + 1, 0)[places] = old[: len(places)]
     return new.reshape(*front, blocks * room, *back)
+
+
+def _take_patience(merged: Merge) -> None:
+    """Take how long a class may be absent, where ours has no row of it, from who has most."""
+    most = np.argmax([part["classes.n_rows"] for part in merged.parts], axis=0)
+    for c in np.flatnonzero(merged.arrays["classes.n_rows"] == 0.0):
+        for name in ("classes.log_gap", "classes.patience"):
+            merged.arrays[name][c] = merged.parts[most[c]][name][c]
 
 
 def _add_counts(merged: Merge, n_seen: Sequence[int]) -> None:
@@ -188,6 +202,7 @@ def _add_counts(merged: Merge, n_seen: Sequence[int]) -> None:
     first = 0.0 if merged.base is None else merged.base["delayed"][_SURPLUS]
     surplus = sum(p["delayed"][_SURPLUS] for p in merged.parts) - again * first
     arrays["delayed"][_SURPLUS] = surplus
+    _take_patience(merged)
     counts = np.sum([part["classes.n_rows"] for part in merged.parts], axis=0)
     if merged.base is not None:
         counts -= again * merged.base["classes.n_rows"]

@@ -98,6 +98,19 @@ def test_models_with_different_classes_are_merged_by_label():
     assert merged.n_seen == 850
 
 
+def test_a_class_of_another_model_may_be_absent_as_long_as_there():
+    """It was dormant after one row without it."""
+    main, other = (LOCOClassifier(hidden_sizes=(8,), seed=1) for _ in range(2))
+    X = np.random.default_rng(0).normal(size=(400, 2))
+    main.learn_array(X, ["a", "b"] * 200)
+    other.learn_array(X[:90], (["b"] * 4 + ["c"]) * 18)
+    classes = merge([main, other])._core.state.classes
+    patience = other._core.state.classes.patience
+    assert classes.patience[2] == patience[other.classes.index("c")] > 8.0
+    assert classes.patience[0] == main._core.state.classes.patience[0]
+    assert (classes.patience[3:] == 8.0).all()
+
+
 def test_models_without_a_template_approximate_one_model(tmp_path):
     X, y = rows(9, 1000)
     one = frozen()

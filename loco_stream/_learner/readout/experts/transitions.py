@@ -18,7 +18,7 @@ import numpy as np
 from loco_stream._arrays import Float64, Int32
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import NOT_NEGATIVE, axes
-from loco_stream._learner.readout.experts._definition import Expert, Merge, scores_as_log_odds
+from loco_stream._learner.readout.experts._definition import Expert, scores_as_log_odds
 from loco_stream._learner.readout.experts.discriminant import n_scores
 
 SUCCESSORS = 32
@@ -119,13 +119,6 @@ def check(settings: Any, state: Any, n_classes: int) -> None:
         raise ValueError("`followers` of 'transitions' must be classes, or -1")
 
 
-def merge(parts: Merge) -> None:
-    """Leave the followers those of the largest model, none for classes that it lacks."""
-    arrays = parts.arrays
-    unknown = arrays["experts.transitions.n_labels"] == 0.0
-    arrays["experts.transitions.followers"][:, unknown] = -1
-
-
 EXPERT = Expert(
     name="transitions",
     state=State,
@@ -138,5 +131,4 @@ EXPERT = Expert(
     log_odds_names=lambda layout, settings: ["transitions"] * n_scores(settings),
     knows_context=True,
     check=check,
-    merge=merge,
 )
