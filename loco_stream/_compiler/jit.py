@@ -10,8 +10,9 @@ may run. Their machine code is kept on disk. Numba's own cache is renewed only w
 function itself changes; here it is renewed when any file with compiled functions does.
 
 Both use parts of numba that are not its public interface. Where these are not as expected (see
-`internals`), or LOCO_STREAM_PLAIN_JIT=1 is set, all functions are compiled by plain `numba.njit`,
-with the same results but more slowly.
+`internals`), or LOCO_STREAM_PLAIN_JIT=1 is set, all functions are compiled by plain `numba.njit`.
+Networks of the simulator then run with the same results but more slowly. Estimators do not compile:
+their arrays are handed over by what is not there. They run interpreted, with NUMBA_DISABLE_JIT=1.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ def _is_plain() -> bool:
     what = missing()
     if what:
         warnings.warn(
-            f"numba {numba.__version__} is not as expected ({what}): functions are compiled by "
-            "plain njit, which is slower",
+            f"numba {numba.__version__} is not as expected ({what}): networks are compiled by "
+            "plain njit, which is slower, and estimators only run interpreted, with "
+            "NUMBA_DISABLE_JIT=1",
             RuntimeWarning,
             stacklevel=2,
         )
