@@ -80,7 +80,7 @@ def test_plain_njit_is_used_with_one_warning_if_numba_is_not_as_expected(broken)
     assert ran[:2] == (SPIKES, True)
     assert len(ran.warnings) == 1
     assert "is not as expected" in ran.warnings[0]
-    assert "functions are compiled by plain njit" in ran.warnings[0]
+    assert "networks are compiled by plain njit" in ran.warnings[0]
 
 
 @pytest.mark.slow
