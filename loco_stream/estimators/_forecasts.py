@@ -68,7 +68,7 @@ class ColumnForecasts:
     def _inputs(self, before: Float64, times: Float64) -> tuple[Float64, Sequence[Any]]:
         """Return inputs of the network and their names."""
         names = range(before.shape[1])
-        if np.isnan(times[0]) and np.isnan(times).all():
+        if np.isnan(times[0]):
             return before, names
         return np.column_stack([before, _clock(times)]), [*names, *_CLOCK]
 
@@ -95,9 +95,14 @@ class ColumnForecasts:
         known: (n, columns): where there is a value to learn from
         times: (n,) seconds, NaN for rows without
         """
+        first = 1 if self._last is None else 0  # nothing lies before the first row
+        has_time = ~np.isnan(times[first:])
+        if not has_time[:1].all() and has_time.any():  # the network gets the clock with its row
+            k = first + int(has_time.argmax())
+            parts = [(filled[:k], known[:k], times[:k]), (filled[k:], known[k:], times[k:])]
+            return np.concatenate([self.learn_predict(*part) for part in parts])
         before = self._before(filled)
         forecasts = before.copy()
-        first = 1 if self._last is None else 0  # nothing lies before the first row
         n = min(filled.shape[1], MOST_FORECAST)
         if len(filled) > first and n:
             X, names = self._inputs(before[first:], times[first:])

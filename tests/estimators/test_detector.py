@@ -37,6 +37,20 @@ def results(detector):
     return detector.score_, detector.state_, detector.alarm_, detector.blame_, detector.expected_
 
 
+@pytest.mark.parametrize("n_untimed", [0, 1, 450])
+def test_a_block_equals_the_loop_where_times_begin_later(n_untimed):
+    """The network of a block knew the clock from its first row on."""
+    X = rows_of()
+    t = np.where(np.arange(N) % 3 == n_untimed % 3, 1.4e9 + 300.0 * np.arange(N), np.nan)
+    t[:n_untimed] = np.nan
+    loop = LOCODetector(seed=1)
+    scores = LOCODetector(seed=1).learn_score_array(X, t)
+    for i, row in enumerate(by_name(X)):
+        loop.learn_one(row, t[i])
+        own = (loop.score_, loop.state_, loop.alarm_)
+        assert own == (scores.onset[i], scores.state[i], scores.alarm[i])
+
+
 def test_a_block_equals_the_loop_bit_by_bit():
     X = rows_of()
     t = 1.4e9 + 300.0 * np.arange(N)
