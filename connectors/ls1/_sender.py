@@ -180,11 +180,20 @@ class ZMQSender:
     def connect(self) -> int:
         """Wait for the engine's hello, and return the seq of its last durable row.
 
-        Needs `reliable=True`.
+        Needs `reliable=True`, and `features` or a row sent before: the hello names the columns.
 
         The next row gets the seq after it, or after the last row sent.
+
+        Raises
+        ------
+        ConfigError
+            `reliable` is False, or no columns are known yet.
+        SourceTimeoutError
+            No engine answered in time.
         """
         link = self._require_reliable()
+        if self._known_schema() is None:
+            raise ConfigError("`features` must name the columns before `connect`, got None")
         link.wait(lambda: link.session.greeted, "answered hello")
         return link.session.acked
 

@@ -387,7 +387,18 @@ class InboxOnly(Source):
         return {"row": 0}
 
     def seek(self, position: Position) -> None:
-        """Do nothing: there is only one position."""
+        """Refuse the position of another source, which a checkpoint of this one would replace.
+
+        Raises
+        ------
+        SourceError
+            It is the position of another source.
+        """
+        if position and position != self.position:
+            raise SourceError(
+                "the source must be the one that the run had before: its position is "
+                f"{dict(position)!r}, and rows that come over HTTP alone have none"
+            )
 
     def __iter__(self) -> Iterator[Event | Sequence[Event]]:
         """Yield nothing: `InboxSource` continues with the inbox."""

@@ -20,6 +20,7 @@ from loco_stream.connectors._base.fields import FieldRoles
 from loco_stream.dashboard._http_api import HttpApi
 from loco_stream.engine._admission import NameBounds
 from loco_stream.engine._inbox import InboxOnly, InboxSource
+from loco_stream.errors import SourceError
 from tests.helpers import servers
 from tests.helpers.serving import wait_until
 
@@ -244,3 +245,12 @@ def test_only_a_bearer_token_opens_rows_and_influx_has_its_own_scheme():
             assert service.post("learn", row, Authorization=shown)[0] == 401
         for shown in (f"Token {TOKEN}", f"Bearer {TOKEN}", f"Basic {basic}"):
             assert service.post("write", LINES, Authorization=shown)[0] == 204
+
+
+def test_rows_over_http_alone_replace_no_position_of_another_source():
+    """The seq that each sender had reached was lost with the next checkpoint."""
+    source = InboxOnly()
+    for own in ({}, source.position):
+        source.seek(own)
+    with pytest.raises(SourceError, match=r"^the source must be the one that the run had before"):
+        source.seek({"press": {"1": 3600}})

@@ -432,3 +432,12 @@ def test_a_large_table_is_sent_and_predicted_within_the_bounds(width):
         ) as sender,
     ):
         assert sender.predict_proba(table).shape == (len(table), 2)
+
+
+def test_a_sender_that_knows_no_columns_does_not_wait_for_an_answer():
+    """The hello names the columns: none was sent, and `connect` waited for ever."""
+    with (
+        ZMQSender("tcp://127.0.0.1:9", reliable=True, timeout=5, linger=0) as sender,
+        pytest.raises(ConfigError, match="`features` must name the columns before `connect`"),
+    ):
+        sender.connect()
