@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from river.base import Ensemble, Wrapper
 from river.compose import Pipeline
 
-from loco_stream._checks import checks_types
+from loco_stream._checks import require_type
 from loco_stream._persistence import format as persist
 from loco_stream._persistence.content import Saved
 from loco_stream._persistence.files import path_name
@@ -70,7 +70,6 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     persist.write(path, config["kind"], config, arrays)
 
 
-@checks_types
 def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> Saveable:
     """Read a model or pipeline that `save` or an engine's checkpoint wrote.
 
@@ -96,7 +95,7 @@ def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> Sa
         files = sorted(Path(path).glob("*.loco"))
         which = f", such as {files[-1]}" if files else ""
         raise CheckpointError(f"`path` must be a file{which}, got the directory {name}")
-    saved = persist.read(path, max_bytes)
+    saved = persist.read(path, require_type("max_bytes", max_bytes, "int"))
     if saved.kind == "checkpoint":
         saved = _model_in(saved)
     return restored(saved, name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from click.testing import CliRunner
 
 from loco_stream import Fleet, LOCODetector, LOCORegressor, save
 from loco_stream._cli import main
-from loco_stream.connectors import CSVSource
+from loco_stream.connectors import open_source
 from loco_stream.errors import SourceError
 from loco_stream.fleet._key_router import check_feature
 from tests.helpers.models import classifier
@@ -79,7 +78,7 @@ def test_a_key_that_is_no_column_is_refused_before_anything_is_written(mode, fol
     ],
 )
 def test_a_key_that_is_a_column_but_no_feature_is_refused_with_its_role(options, key, role, folder):
-    source = CSVSource("rows.csv", target="kind", **dict(parse_qsl(options)))
+    source = open_source(f"csv:rows.csv?target=kind{options}")
     features = ", ".join(source.schema.features)
     message = (
         f"csv:rows.csv: `key` must be a feature of the rows, got '{key}', which is {role} "
