@@ -26,7 +26,7 @@ def statistics(n=1):
     """Return statistics of targets with the same mean and deviation."""
     ones = np.ones(n)
     squares = DEVIATION**2 * ones
-    return TargetStatistics(ones, MEAN * ones, squares, ones, ones, 0.0 * ones)
+    return TargetStatistics(ones, MEAN * ones, squares, ones, ones, 0.0 * ones, np.zeros((32, n)))
 
 
 def run(values, ensemble, learn_every=1):
