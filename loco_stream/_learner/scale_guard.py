@@ -168,7 +168,8 @@ def end_block(guard, f):
     f
         int64.
     """
-    n, lowest, highest = _ends(guard.recent, BLOCK, f, True)
+    n_values = np.int64(min(guard.n_recent[f], BLOCK))  # fewer in a model of release 0.2
+    n, lowest, highest = _ends(guard.recent, n_values, f, True)
     if 2 * n >= BLOCK and n < BLOCK:
         low, high = _central_range(n, lowest, highest)
         width = high - low
@@ -177,7 +178,7 @@ def end_block(guard, f):
             guard.high[f] = high + REACH * width
             return True
     if n < BLOCK:  # fillers were left out
-        n, lowest, highest = _ends(guard.recent, BLOCK, f, False)
+        n, lowest, highest = _ends(guard.recent, n_values, f, False)
     low, high = _reach(n, lowest, highest)
     if high == math.inf:
         return False
