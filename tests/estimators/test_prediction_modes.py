@@ -132,3 +132,24 @@ def test_a_misspelt_mode_is_refused(method):
     text = rf"LOCOClassifier\.{method}\(\) got .* 'in_strem'; did you mean 'in_stream'\?"
     with pytest.raises(TypeError, match=text):
         getattr(LOCOClassifier(), method)({"a": 1.0}, in_strem=False)
+
+
+def test_a_rare_class_of_one_row_takes_no_rows_of_the_others():
+    """From anywhere, it had .43 of the others' rows after eight rows without it."""
+    X = np.random.default_rng(0).normal(size=(200, 4))
+    y = ["rare" if i == 30 else "common" for i in range(60)]
+    model = LOCOClassifier(seed=1)
+    model.learn_array(X[:60], y)
+    for mode in MODES:
+        proba = model.predict_proba_array(X[60:], in_stream=mode)
+        assert proba[:, model.classes.index("rare")].mean() < 0.03
+
+
+def test_classes_of_one_row_each_are_told_apart_from_anywhere():
+    """The few that had been absent for more than eight rows answered for all."""
+    X, y = blobs(400, n_features=16, n_classes=12, seed=2)
+    first = [np.flatnonzero(y == label)[0] for label in range(12)]
+    model = LOCOClassifier(seed=1)
+    model.learn_array(X[first], y[first])
+    right = {mode: np.mean(model.predict_array(X, in_stream=mode) == y) for mode in MODES}
+    assert right[False] >= right[True] - 0.02

@@ -487,7 +487,7 @@ class Dormancy:
 
     def __init__(self, n_classes):
         self.gaps = np.zeros(n_classes)
-        self.patience = np.full(n_classes, dormancy.FIRST_PATIENCE)
+        self.patience = np.full(n_classes, dormancy.NEVER)
         self.leads = []
         self.n_returns = 0
 

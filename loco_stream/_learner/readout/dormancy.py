@@ -1,8 +1,8 @@
 """Dormant classes, and when they may answer.
 
-A class is dormant when it has been absent for much longer than between its rows before. Its
-probability by the ensemble is stale, and the stream's next row hardly belongs to it. The
-discriminant knows it as well as any other class.
+A class is dormant when it has been absent for much longer than between its rows before; one of a
+single row never is. Its probability by the ensemble is stale, and the stream's next row hardly
+belongs to it. The discriminant knows it as well as any other class.
 
 With `in_stream=None`, a dormant class is predicted if its lead exceeds a threshold. The lead is the
 discriminant's score of the best dormant class minus that of the best present one. It is measured in
@@ -29,8 +29,10 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import PerClass, Record, axes, record
 from loco_stream._learner.readout.softmax import softmax
 
-FIRST_PATIENCE = 8.0  # rows of absence after which a class of a single row is dormant
-TIMES = 20.0  # a class of more: its mean gap (of the logarithms) so often
+# A class of a single row is never dormant: that row may belong to a rare class as well as to a task
+# that is over, and its mean is too uncertain to answer with the prior probability of other classes.
+NEVER = 2.0**53  # rows of absence
+TIMES = 20.0  # a class of more is dormant after its mean gap (of the logarithms) so often
 GAP_RATE = 0.1  # of the mean
 # The lead at which a dormant class gets half of its share, in standard deviations times
 # 1 - retention. It is the smaller of two, so far above the mean and so far above 0, but never less
@@ -57,7 +59,7 @@ class ClassState(NamedTuple):
     n_rows: PerClass
     last_seen: PerClass
     log_gap: PerClass
-    patience: Annotated[Float64, axes("classes", start=FIRST_PATIENCE)]
+    patience: Annotated[Float64, axes("classes", start=NEVER)]
 
 
 class LeadState(NamedTuple):

@@ -70,6 +70,16 @@ def test_a_class_is_dormant_after_its_patience_and_until_it_comes():
     assert not marks_of(classes, 2, 11 + patience)[0]
 
 
+def test_a_class_of_a_single_row_is_never_dormant():
+    classes = classes_of(2)
+    dormancy.count_label(classes, 1, 0)
+    for n_seen in range(1, 10):
+        dormancy.count_label(classes, 0, n_seen)
+    found, marks = marks_of(classes, 2, 1_000_000)
+    assert found
+    assert marks.tolist() == [1.0, 0.0]
+
+
 def test_a_rare_class_is_dormant_later():
     classes = classes_of(1)
     for n_seen in range(0, 2000, 50):
