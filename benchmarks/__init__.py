@@ -37,6 +37,7 @@ BENCHES = {
     "targets": "benchmarks.targets:command",
     "forecast": "benchmarks.forecast:command",
     "tables": "benchmarks.tables:command",
+    "keel": "benchmarks.keel:command",
     "codes": "benchmarks.codes:command",
     "time": "benchmarks.temporal:command",
     "late": "benchmarks.late:command",

