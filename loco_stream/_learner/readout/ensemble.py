@@ -250,9 +250,7 @@ def _mix_opinions(settings, state, computed):
     n_classes = state.counts.n_classes
     stride = settings.n_losses * state.classes.n_rows.shape[0]
     opinions = computed.opinions
-    stacks.stack_outputs(
-        state.stacks.weights, computed.outputs, stride, n_classes, computed.stacked
-    )
+    weighted_sum(computed.outputs, state.stacks.weights, stride, n_classes, computed.stacked)
     softmax(computed.combined, 0, n_classes, 1.0, opinions[LOG_STACK])
     softmax(computed.stacked, 0, n_classes, SHARPNESS, opinions[SQUARES_STACK])
     _opine(settings, state, computed, 0, 0, FIRST_OPINION)

@@ -176,13 +176,3 @@ def _step(weights, projector, k, lack, scale):
         weights[a] += coefficient * lack
         for b in range(n):
             projector[a, b] -= coefficient * k[b]
-
-
-@kernel
-def stack_outputs(weights, outputs, stride, n_classes, stacked):
-    """Write the stacked least-squares output of each class; see `learn_stack` for the arrays."""
-    for c in range(n_classes):
-        total = 0.0
-        for a in range(weights.shape[0]):
-            total += weights[a] * np.float64(outputs[a * stride + c])
-        stacked[c] = total

@@ -16,6 +16,7 @@ from loco_stream._learner.readout.experts.least_squares import (
     change_projectors,
     change_trace_weights,
 )
+from loco_stream._learner.readout.weighted_sum import weighted_sum
 from loco_stream._learner.target_units import output_bounds
 
 
@@ -47,16 +48,7 @@ def combine(settings, state, targets, weights, computed):
         else:
             for a in range(own.shape[0]):
                 own[a] = stack[a]
-            computed.combined[j] = _output(stack, computed.outputs, j, capacity)
-
-
-@kernel
-def _output(weights, outputs, j, capacity):
-    """Return the weighted output of the members for target `j`, float64."""
-    total = 0.0
-    for a in range(weights.shape[0]):
-        total += weights[a] * np.float64(outputs[a * capacity + j])
-    return total
+            weighted_sum(computed.outputs[j:], stack, capacity, 1, computed.combined[j:])
 
 
 @kernel
@@ -108,7 +100,8 @@ def write_credit_error(settings, state, scratch, targets, weights):
             delayed_values.write_weights(settings, delayed, stack, without, weights[j])
         else:
             delayed_values.write_mean_weights(settings, delayed, stack, weights[j])
-        error = _output(weights[j], now.outputs, j, capacity) - scratch.target[j]
+        weighted_sum(now.outputs[j:], weights[j], capacity, 1, now.error[j:])
+        error = now.error[j] - scratch.target[j]
         now.error[j] = error if error == error else 0.0
 
 
