@@ -36,17 +36,15 @@ def window_traces(
 
 
 @overloaded(window_times)
-def _window_times(cell, drive, window, tau, room, times):
+def _window_times(cell, *arguments):
     run = window_of(cell.instance_class).times
-    return lambda cell, drive, window, tau, room, times: run(cell, drive, window, tau, room, times)
+    return lambda cell, *arguments: run(cell, *arguments)
 
 
 @overloaded(window_traces)
-def _window_traces(cell, values, window, tau, tau_trace, late, room, times):
+def _window_traces(cell, *arguments):
     run = _traces_by(cell.instance_class)
-    return lambda cell, values, window, tau, tau_trace, late, room, times: run(
-        cell, values, window, tau, tau_trace, late, room, times
-    )
+    return lambda cell, *arguments: run(cell, *arguments)
 
 
 def _traces_by(kind: Any) -> Any:

@@ -70,63 +70,30 @@ def _kernels(kind: type[tuple[object, ...]]) -> Any:
     return replace(given, **{k: v for k, v in defaults.items() if getattr(given, k) is None})
 
 
-def _interpreted(name: str) -> Any:
+def _operation(name: str) -> Any:
     """Return a function that calls the operation of that name of the neurons' model."""
 
     def operation(neurons: Neurons, *arguments: Any) -> Any:
         run = getattr(_kernels(type(neurons.model)), name)
         return plain(run(neurons.state, neurons.shared[0], *arguments))
 
-    return operation
-
-
-def _selected(neurons, name):
-    """Return the kernel of an operation for the numba type of `neurons`."""
-    kind = neurons.types[neurons.fields.index("model")].instance_class
-    return getattr(_kernels(kind), name)
-
-
-def _with_one(name: str) -> Any:
-    operation = _interpreted(name)
-
     @overloaded(operation)
-    def select(neurons, a):
-        run = _selected(neurons, name)
-        return lambda neurons, a: run(neurons.state, neurons.shared[0], a)
-
-    return operation
-
-
-def _with_two(name: str) -> Any:
-    operation = _interpreted(name)
-
-    @overloaded(operation)
-    def select(neurons, a, b):
-        run = _selected(neurons, name)
-        return lambda neurons, a, b: run(neurons.state, neurons.shared[0], a, b)
-
-    return operation
-
-
-def _with_three(name: str) -> Any:
-    operation = _interpreted(name)
-
-    @overloaded(operation)
-    def select(neurons, a, b, c):
-        run = _selected(neurons, name)
-        return lambda neurons, a, b, c: run(neurons.state, neurons.shared[0], a, b, c)
+    def select(neurons, *arguments):
+        kind = neurons.types[neurons.fields.index("model")].instance_class
+        run = getattr(_kernels(kind), name)
+        return lambda neurons, *arguments: run(neurons.state, neurons.shared[0], *arguments)
 
     return operation
 
 
 # Each takes `Neurons` in place of the state and the record of `EventOperations`.
-receive = _with_three("receive")
-at_threshold = _with_two("at_threshold")
-reset = _with_two("reset")
-membrane = _with_two("membrane")
-next_spike = _with_two("next_spike")
-none_fired = _with_two("none_fired")
-advance_to = _with_one("advance_to")
-set_horizon = _with_one("set_horizon")
-silent_until_horizon = _with_one("silent_until_horizon")
-psp_scale = _with_one("psp_scale")
+receive = _operation("receive")
+at_threshold = _operation("at_threshold")
+reset = _operation("reset")
+membrane = _operation("membrane")
+next_spike = _operation("next_spike")
+none_fired = _operation("none_fired")
+advance_to = _operation("advance_to")
+set_horizon = _operation("set_horizon")
+silent_until_horizon = _operation("silent_until_horizon")
+psp_scale = _operation("psp_scale")
