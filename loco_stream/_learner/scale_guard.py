@@ -170,16 +170,9 @@ def end_block(guard, f):
     """
     n_values = np.int64(min(guard.n_recent[f], BLOCK))  # fewer in a model of release 0.2
     n, lowest, highest = _ends(guard.recent, n_values, f, True)
-    if 2 * n >= BLOCK and n < BLOCK:
-        low, high = _central_range(n, lowest, highest)
-        width = high - low
-        if width > 0.0 and _have_fillers_apart(guard, f, low - REACH * width, high + REACH * width):
-            guard.low[f] = low - REACH * width
-            guard.high[f] = high + REACH * width
-            return True
-    if n < BLOCK:  # fillers were left out
-        n, lowest, highest = _ends(guard.recent, n_values, f, False)
-    low, high = _reach(n, lowest, highest)
+    low, high = _reach(n, lowest, highest) if 2 * n >= BLOCK else (-math.inf, math.inf)
+    if n < BLOCK and (high == math.inf or not _have_fillers_apart(guard, f, low, high)):
+        low, high = expected_range(guard.recent, n_values, f)  # fillers were left out
     if high == math.inf:
         return False
     guard.low[f] = low
