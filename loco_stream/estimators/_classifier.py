@@ -18,7 +18,6 @@ from loco_stream._persistence.content import Arrays, Config, SavedArrays, State,
 from loco_stream._text import did_you_mean
 from loco_stream.errors import InputError
 from loco_stream.estimators import _sequences
-from loco_stream.estimators._array_rows import learn_table
 from loco_stream.estimators._decision import Costs, Decision, Rule, labels_of
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._inputs.data_warnings import warn_of_labels
@@ -28,9 +27,6 @@ from loco_stream.estimators._inputs.tables import (
     SequenceIds,
     TimeLike,
     TimesLike,
-    held_rows,
-    one_per_row,
-    table,
 )
 from loco_stream.estimators._parameters import explains_parameters, parameter_names
 
@@ -355,7 +351,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             if table.ndim != 2 or table.shape[1] != n:
                 raise InputError(f"`proba` must have the shape (n, {n}), got {table.shape}")
             known = None if n_known is None else np.asarray(n_known, np.int64)
-            return self._labels(self._core.chosen(table, known))
+            return self._shown(self._core.chosen(table, known))
 
     def clone(
         self, new_params: dict[str, Any] | None = None, include_attributes: bool = False
@@ -461,36 +457,6 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
                 return {}
             return dict(zip(core.classes, core.scratch.answer.tolist(), strict=False))
 
-    def learn_predict_array(
-        self,
-        X: ArrayLike,
-        y: Iterable[Any],
-        features: Names = None,
-        *,
-        t: TimesLike = None,
-        sequence: SequenceIds = None,
-        held_out: Iterable[int] = (),
-    ) -> Array:
-        """Test, then train on each row; return the labels predicted before learning it, (n,).
-
-        Other parameters are those of `learn_array`.
-
-        Parameters
-        ----------
-        held_out
-            Positions of rows that are predicted and observed, but not learned; their labels are not
-            read.
-
-        Raises
-        ------
-        InputError
-            As `learn_array` does, or `held_out` is no position of a row.
-        """
-        answers, _ = self._learn_rows(
-            X, y, features, t, sequence, predict_first=True, held_out=held_out
-        )
-        return self._labels(answers)
-
     def learn_predict_proba_array(
         self,
         X: ArrayLike,
@@ -514,25 +480,10 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
                 t,
                 sequence,
                 predict_first=True,
-                wants_proba=True,
+                in_detail=True,
                 held_out=held_out,
             )
             return proba[:, : len(self._core.classes)]
-
-    def predict_array(
-        self,
-        X: ArrayLike,
-        features: Names = None,
-        *,
-        t: TimesLike = None,
-        sequence: SequenceIds = None,
-        in_stream: bool | None = None,
-    ) -> Array:
-        """Return the predicted label of each row, (n,).
-
-        Parameters are those of `learn_array`, and `in_stream` of `predict_one`.
-        """
-        return self._labels(self._predict_rows(X, features, t, sequence, in_stream)[0])
 
     def predict_proba_array(
         self,
@@ -605,45 +556,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         state = self._core.state
         return 0 if state is None else len(state.classes.n_rows)
 
-    def _learn_rows(
-        self,
-        X: ArrayLike,
-        y: Iterable[Any],
-        features: Names,
-        t: TimesLike,
-        sequence: SequenceIds,
-        *,
-        predict_first: bool,
-        wants_proba: bool = False,
-        held_out: Iterable[int] = (),
-    ) -> tuple[Float64, Float64]:
-        """Return answers (n,) and, if they are wanted, probabilities (n, class capacity)."""
-        core = self._core
-        given = table(X)
-        n = len(given.numbers)
-        held = held_rows(held_out, n)
-        with core.lock:
-            given, names = core.named(given, features)
-            times, last = core.times_of(t, sequence, n)
-            if n == 0:
-                one_per_row(y, 0)
-                return core.no_answers(0), np.zeros((0, self._details()))
-            slots = core.slots_of(names, y, n, held)
-            decides = predict_first and core.decision is not None
-            proba = np.zeros((n if wants_proba or decides else 0, self._details()))
-            core.sequence = last
-            targets = (slots, np.zeros(n))
-            n_known = self._known_before(slots) if decides else None
-            answers = learn_table(core, given, names, targets, predict_first, times, proba)
-            return core.decided(answers, proba, n_known) if decides else answers, proba
-
-    def _known_before(self, slots: Int64) -> Int64:
-        """Return how many classes are known before each of the rows to learn, (n,)."""
-        state = self._core.state
-        n_known = 0 if state is None else int(state.counts.n_classes)
-        return np.maximum.accumulate(np.concatenate([[n_known], slots + 1]))[:-1]
-
-    def _labels(self, answers: Float64 | Int64) -> Array:
+    def _shown(self, answers: Float64 | Int64) -> Array:
         slots = answers.astype(np.int64)
         classes = self._core.classes.copy()
         # Once a class is known, some class is always the answer.

@@ -60,6 +60,7 @@ from loco_stream.estimators._inputs.tables import (
     Table,
     column_names,
     labels,
+    targets,
     with_categories,
 )
 from loco_stream.estimators._saved_checks import check_flag, check_names, check_width
@@ -197,22 +198,36 @@ class ModelCore:
                 self.state.texts.n[0] += len(new)
         return slots
 
-    def slots_of(self, features: Sequence[Hashable], y: Any, n: int, held: Sequence[int]) -> Int64:
-        """Return the slots of the labels of rows, (n,); first give slots and room to what is new.
+    def targets_of(
+        self, features: Sequence[Hashable], y: Any, n: int, held: Sequence[int]
+    ) -> tuple[Int64, Float64]:
+        """Return slots and values of the targets of rows, (n,); first give room to what is new.
 
-        Raises `InputError` if y cannot be the labels of `n` rows, or the model would not fit in
+        Raises `InputError` if y cannot be the targets of `n` rows, or the model would not fit in
         memory.
 
         features: names of the columns
         held: rows whose labels are not read
         """
-        slots = self._known_slots(features, y) if type(y) is list and len(y) == n else None
-        if slots is None:
-            learned = np.delete(np.arange(n), held)
-            distinct, places = labels(y, n, learned)
+        if self.regression:
+            values = targets(y, n)
+            self.admit(features)
             slots = np.zeros(n, np.int64)
-            slots[learned] = np.array(self.admit(features, distinct), np.int64)[places]
+        else:
+            values = np.zeros(n)
+            slots = self._slots_of(features, y, n, held)
         slots[held] = step.HELD_OUT
+        return slots, values
+
+    def _slots_of(self, features: Sequence[Hashable], y: Any, n: int, held: Sequence[int]) -> Int64:
+        if type(y) is list and len(y) == n:
+            known = self._known_slots(features, y)
+            if known is not None:
+                return known
+        learned = np.delete(np.arange(n), held)
+        distinct, places = labels(y, n, learned)
+        slots = np.zeros(n, np.int64)
+        slots[learned] = np.array(self.admit(features, distinct), np.int64)[places]
         return slots
 
     def _known_slots(self, features: Sequence[Hashable], y: list[Any]) -> Int64 | None:
@@ -508,6 +523,11 @@ class ModelCore:
             n_known = np.full(len(proba), n)
         decision = self.decision or Decision({}, {})
         return decision.slots(proba, self.classes, n_known)
+
+    def known_before(self, slots: Int64) -> Int64:
+        """Return how many classes are known before each of the rows to learn, (n,)."""
+        n_known = 0 if self.state is None else int(self.state.counts.n_classes)
+        return np.maximum.accumulate(np.concatenate([[n_known], slots + 1]))[:-1]
 
     def _with_categories(self, x: Mapping[Hashable, Any]) -> Mapping[Hashable, Any]:
         """Return a row with numbers of categorical features as texts."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Self, overload
 
+import numpy as np
 from numpy.typing import ArrayLike
 from river import base
 
@@ -20,13 +21,21 @@ from loco_stream._persistence.content import Arrays, Config, SavedArrays, State,
 from loco_stream.errors import ConfigError
 from loco_stream.estimators import _export as export
 from loco_stream.estimators import _observed, _sequences, _show
-from loco_stream.estimators._array_rows import predict_table
+from loco_stream.estimators._array_rows import learn_table, predict_table
 from loco_stream.estimators._core import ModelCore
 from loco_stream.estimators._explain import api as explain
 from loco_stream.estimators._explain.result import Explanation
 from loco_stream.estimators._inputs.frames import require_frame, series_like
 from loco_stream.estimators._inputs.slots import hashable_value, require_mapping
-from loco_stream.estimators._inputs.tables import Names, SequenceIds, TimeLike, TimesLike, table
+from loco_stream.estimators._inputs.tables import (
+    Names,
+    SequenceIds,
+    TimeLike,
+    TimesLike,
+    held_rows,
+    one_per_row,
+    table,
+)
 from loco_stream.estimators._observed import learn_ticket
 from loco_stream.estimators._parameters import LOCOModel, check_advanced, check_settable
 from loco_stream.estimators._tickets import Ticket
@@ -48,9 +57,6 @@ class LOCOEstimator(LOCOModel, base.Estimator):
     _regression = False
     _core: ModelCore
     advanced: AdvancedOptions
-    predict_array: Callable[..., Array]
-    learn_predict_array: Callable[..., Array]
-    _learn_rows: Callable[..., tuple[Float64, Float64]]  # predicts first where that is wanted
     _details: Callable[[], int]
 
     def _construct(self, given: dict[str, Any]) -> None:
@@ -219,6 +225,86 @@ class LOCOEstimator(LOCOModel, base.Estimator):
             another length, or `learn_one` would refuse a value of y. Nothing is learned then.
         """
         self._learn_rows(X, y, features, t, sequence, predict_first=False)
+
+    def learn_predict_array(
+        self,
+        X: ArrayLike,
+        y: Iterable[Any],
+        features: Names = None,
+        *,
+        t: TimesLike = None,
+        sequence: SequenceIds = None,
+        held_out: Iterable[int] = (),
+    ) -> Array:
+        """Test, then train on each row; return the labels or values predicted before, (n,).
+
+        Other parameters are those of `learn_array`.
+
+        Parameters
+        ----------
+        held_out
+            Positions of rows that are predicted and observed, but not learned; a label of such a
+            row is not read.
+
+        Raises
+        ------
+        InputError
+            As `learn_array` does, or `held_out` is no position of a row.
+        """
+        answers, _ = self._learn_rows(
+            X, y, features, t, sequence, predict_first=True, held_out=held_out
+        )
+        return self._shown(answers)
+
+    def predict_array(
+        self,
+        X: ArrayLike,
+        features: Names = None,
+        *,
+        t: TimesLike = None,
+        sequence: SequenceIds = None,
+        in_stream: bool | None = None,
+    ) -> Array:
+        """Return the predicted label or value of each row, (n,), or of each target, (n, n_targets).
+
+        Parameters are those of `learn_array`, and `in_stream` of `predict_one`.
+        """
+        return self._shown(self._predict_rows(X, features, t, sequence, in_stream)[0])
+
+    def _shown(self, answers: Float64) -> Array:
+        """Return answers as users see them."""
+        return answers
+
+    def _learn_rows(
+        self,
+        X: ArrayLike,
+        y: Iterable[Any],
+        features: Names,
+        t: TimesLike,
+        sequence: SequenceIds,
+        *,
+        predict_first: bool,
+        in_detail: bool = False,
+        held_out: Iterable[int] = (),
+    ) -> tuple[Float64, Float64]:
+        """Return answers, (n,), and if wanted the details that `_predict_rows` has."""
+        core = self._core
+        given = table(X)
+        n = len(given.numbers)
+        held = held_rows(held_out, n)
+        with core.lock:
+            given, names = core.named(given, features)
+            times, last = core.times_of(t, sequence, n)
+            if n == 0:
+                one_per_row(y, 0)
+                return core.no_answers(0), np.zeros((0, self._details()))
+            known = core.targets_of(names, y, n, held)
+            decides = predict_first and core.decision is not None
+            details = np.zeros((n if in_detail or decides else 0, self._details()))
+            core.sequence = last
+            n_known = core.known_before(known[0]) if decides else None
+            answers = learn_table(core, given, names, known, predict_first, times, details)
+            return core.decided(answers, details, n_known) if decides else answers, details
 
     def _predict_rows(
         self,

@@ -66,18 +66,6 @@ class IntervalEstimator(LOCOEstimator, Generic[Predicted]):
             predicted: Predicted = core.shown(answers[0], answers)[0]
             return predicted
 
-    def predict_array(
-        self,
-        X: ArrayLike,
-        features: Names = None,
-        *,
-        t: TimesLike = None,
-        sequence: SequenceIds = None,
-        in_stream: bool | None = None,
-    ) -> Float64:
-        """Return the predicted value of each row, (n,), or of each target, (n, n_targets)."""
-        return self._predict_rows(X, features, t, sequence, in_stream)[0]
-
     def predict_interval_array(
         self,
         X: ArrayLike,

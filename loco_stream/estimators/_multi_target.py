@@ -181,9 +181,9 @@ class LOCOMultiTargetRegressor(IntervalEstimator[dict[Hashable, float]], base.Mu
         InputError
             X or Y does not fit the model, or a value of Y is infinite or beyond 1e30.
         """
-        self._learn_rows(X, Y, features, targets, (t, sequence), predict_first=False)
+        self._learn_matrix(X, Y, features, targets, (t, sequence), predict_first=False)
 
-    def learn_predict_array(
+    def learn_predict_array(  # type: ignore[override]
         self,
         X: ArrayLike,
         Y: ArrayLike,
@@ -202,7 +202,7 @@ class LOCOMultiTargetRegressor(IntervalEstimator[dict[Hashable, float]], base.Mu
         ndarray
             (n, n_targets), in the order of `targets`; 0 before a target's first value.
         """
-        return self._learn_rows(X, Y, features, targets, (t, sequence), predict_first=True)[0]
+        return self._learn_matrix(X, Y, features, targets, (t, sequence), predict_first=True)[0]
 
     def learn_predict_interval_array(
         self,
@@ -220,7 +220,7 @@ class LOCOMultiTargetRegressor(IntervalEstimator[dict[Hashable, float]], base.Mu
         Intervals are (n, n_targets, 2). Both are predicted before the row is learned.
         """
         level = coverage_level(coverage)
-        values, radii = self._learn_rows(
+        values, radii = self._learn_matrix(
             X, Y, features, targets, (t, sequence), predict_first=True, wants_radii=True
         )
         return values, interval_bounds(values, radii, level)
@@ -265,7 +265,7 @@ class LOCOMultiTargetRegressor(IntervalEstimator[dict[Hashable, float]], base.Mu
     def _details(self) -> int:
         return len(self._core.classes) * len(COVERAGES)
 
-    def _learn_rows(
+    def _learn_matrix(
         self,
         X: ArrayLike,
         Y: ArrayLike,

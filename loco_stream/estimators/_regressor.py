@@ -11,17 +11,12 @@ from river import base
 
 from loco_stream._arrays import Float64
 from loco_stream._learner.readout.intervals import COVERAGES
-from loco_stream._learner.step import HELD_OUT
 from loco_stream._options import DEFAULTS, AdvancedOptions
-from loco_stream.estimators._array_rows import learn_table
 from loco_stream.estimators._inputs.tables import (
     Names,
     SequenceIds,
     TimeLike,
     TimesLike,
-    held_rows,
-    table,
-    targets,
 )
 from loco_stream.estimators._intervals import IntervalEstimator, coverage_level, interval_bounds
 from loco_stream.estimators._parameters import explains_parameters, parameter_names
@@ -161,69 +156,10 @@ class LOCORegressor(IntervalEstimator[float], base.MiniBatchRegressor):
             t,
             sequence,
             predict_first=True,
-            wants_radii=True,
+            in_detail=True,
             held_out=held_out,
         )
         return answers, interval_bounds(answers, radii, level)
 
-    def learn_predict_array(
-        self,
-        X: ArrayLike,
-        y: Iterable[float],
-        features: Names = None,
-        *,
-        t: TimesLike = None,
-        sequence: SequenceIds = None,
-        held_out: Iterable[int] = (),
-    ) -> Float64:
-        """Test, then train on each row; return the values predicted before learning it, (n,).
-
-        Other parameters are those of `learn_array`.
-
-        Parameters
-        ----------
-        held_out
-            Positions of rows that are predicted and observed, but not learned.
-
-        Raises
-        ------
-        InputError
-            As `learn_array` does, or `held_out` is no position of a row.
-        """
-        return self._learn_rows(X, y, features, t, sequence, predict_first=True, held_out=held_out)[
-            0
-        ]
-
     def _details(self) -> int:
         return len(COVERAGES)
-
-    def _learn_rows(
-        self,
-        X: ArrayLike,
-        y: Iterable[float],
-        features: Names,
-        t: TimesLike,
-        sequence: SequenceIds,
-        *,
-        predict_first: bool,
-        wants_radii: bool = False,
-        held_out: Iterable[int] = (),
-    ) -> tuple[Float64, Float64]:
-        """Return answers (n,) and, if they are wanted, half widths of intervals (n, coverages)."""
-        core = self._core
-        given = table(X)
-        n = len(given.numbers)
-        values = targets(y, n)
-        held = held_rows(held_out, n)
-        with core.lock:
-            given, names = core.named(given, features)
-            times, last = core.times_of(t, sequence, n)
-            radii = np.full((n if wants_radii else 0, len(COVERAGES)), np.inf)
-            if n == 0:
-                return core.no_answers(0), radii
-            core.admit(names)
-            core.sequence = last
-            slots = np.zeros(n, np.int64)
-            slots[held] = HELD_OUT
-            known = (slots, values)
-            return learn_table(core, given, names, known, predict_first, times, radii), radii
