@@ -23,6 +23,7 @@ from loco_stream._cli._parameters import (
     build_model,
     check_settings,
     complete_setting,
+    named_texts,
     parse_settings,
 )
 from loco_stream._problems import TARGETS, is_numeric
@@ -171,18 +172,7 @@ class SourceOptions:
         return None if has_fixed_names else NameBounds(features=bounds.features)
 
     def _bounds(self) -> dict[str, str]:
-        bounds = {}
-        for pair in self.limits:
-            name, equals, value = pair.partition("=")
-            if not equals or not name:
-                raise ConfigError(
-                    f"`--limit` must be NAME=VALUE, for example --limit sources=64, got {pair!r}"
-                )
-            name = name.replace("-", "_")
-            if name in bounds:
-                raise ConfigError(f"`--limit` must give each name once, got {name} twice")
-            bounds[name] = value
-        return bounds
+        return named_texts("--limit", "sources=64", self.limits)
 
     def is_strict(self, source: Source) -> bool:
         """Return whether a row that cannot be learned ends the run.

@@ -72,18 +72,29 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, object]:
     >>> parse_settings(["rule=np", "hidden_sizes=128,64", "learning_rate=0.5"])
     {'rule': 'np', 'hidden_sizes': (128, 64), 'learning_rate': 0.5}
     """
-    settings: dict[str, object] = {}
+    texts = named_texts("--set", "rule=np", pairs)
+    return {
+        name: _names(text) if name in _NAME_LISTS else literal(text) for name, text in texts.items()
+    }
+
+
+def named_texts(option: str, example: str, pairs: Sequence[str]) -> dict[str, str]:
+    """Return the texts of NAME=VALUE pairs by name, with underscores in place of hyphens.
+
+    Raises `ConfigError`, which names the option, if a text is no pair or a name comes twice.
+    """
+    texts: dict[str, str] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name:
             raise ConfigError(
-                f"`--set` must be NAME=VALUE, for example --set rule=np, got {pair!r}"
+                f"`{option}` must be NAME=VALUE, for example {option} {example}, got {pair!r}"
             )
         name = name.replace("-", "_")
-        if name in settings:
-            raise ConfigError(f"`--set` must give each name once, got {name} twice")
-        settings[name] = _names(text) if name in _NAME_LISTS else literal(text)
-    return settings
+        if name in texts:
+            raise ConfigError(f"`{option}` must give each name once, got {name} twice")
+        texts[name] = text
+    return texts
 
 
 def _names(text: str) -> object:
