@@ -55,40 +55,24 @@ class Listeners:
 
     def begin(self, run: Mapping[str, Any]) -> None:
         """Tell the sinks what the run is made of."""
-        for sink in tuple(self._sinks):
-            try:
-                sink.begin(run)
-            except Exception as error:
-                self._remove(sink, error)
+        self._pass(tuple(self._sinks), "begin", run)
 
     def emit_prediction(self, prediction: Prediction) -> None:
         """Pass a prediction to the sinks and callbacks that want predictions."""
-        for sink in self._prediction_sinks:
-            try:
-                sink.write(prediction)
-            except Exception as error:
-                self._remove(sink, error)
+        self._pass(self._prediction_sinks, "write", prediction)
         if self._callbacks["prediction"]:
             self._call(of_prediction(prediction))
 
     def emit_block(self, predictions: Predictions) -> None:
         """Pass the predictions of a block to the sinks and callbacks that want predictions."""
-        for sink in self._prediction_sinks:
-            try:
-                sink.write_block(predictions)
-            except Exception as error:
-                self._remove(sink, error)
+        self._pass(self._prediction_sinks, "write_block", predictions)
         if self._callbacks["prediction"]:
             for prediction in predictions:
                 self._call(of_prediction(prediction))
 
     def emit_record(self, record: Record) -> None:
         """Pass a record that is not a prediction to the sinks and callbacks of its kind."""
-        for sink in self._sinks_of(record["kind"]):
-            try:
-                sink.write_record(record)
-            except Exception as error:
-                self._remove(sink, error)
+        self._pass(self._sinks_of(record["kind"]), "write_record", record)
         self._call(record)
 
     def emit_alarm(self, alarm: DriftAlarm, row: Row) -> None:
@@ -152,6 +136,14 @@ class Listeners:
                     f"{counted(len(undelivered), 'record')} dropped, which an earlier run may not "
                     f"have delivered to {name}: this run has no such sink"
                 )
+
+    def _pass(self, sinks: Iterable[Sink], method: str, content: object) -> None:
+        """Call a method of the sinks; one that raises is removed."""
+        for sink in sinks:
+            try:
+                getattr(sink, method)(content)
+            except Exception as error:
+                self._remove(sink, error)
 
     def _sinks_of(self, kind: str) -> tuple[Sink, ...]:
         return tuple(sink for sink in self._sinks if kind in sink.kinds)
