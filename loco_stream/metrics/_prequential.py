@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias, cast
 
-from loco_stream._checks import require, require_type, row_count
+from loco_stream._checks import require, row_count
 from loco_stream._problems import PROBLEMS
 from loco_stream._renamed import renamed
 from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.metrics._stream import checked_fading
 from loco_stream.metrics.scores import scores_for
 from loco_stream.metrics.scores._definition import Interval, Label, ScoredRows, State, Tally
 from loco_stream.metrics.scores.confusion import Confusion
@@ -63,17 +64,14 @@ class Prequential:
         if problem not in PROBLEMS:
             raise ConfigError(f"`problem` must be one of {', '.join(PROBLEMS)}, got {problem!r}")
         window = require("window", window, row_count)
-        fading = require_type("fading", fading, "float")
-        if not 0.0 < fading <= 1.0:
-            raise ConfigError(f"`fading` must be in (0, 1], got {fading}")
         self.problem = problem
         self.window = window
-        self.fading = fading
+        self.fading = checked_fading(fading)
         self.n_scored = 0
         self._scores = scores_for(problem)
         self._by_name = {score.key.name: score for score in self._scores}
         kinds = dict.fromkeys(score.tally for score in self._scores)
-        self._tallies: Tallies = {kind: kind(window, fading) for kind in kinds}
+        self._tallies: Tallies = {kind: kind(window, self.fading) for kind in kinds}
         self._updates = [tally.update for tally in self._tallies.values()]
 
     def update(

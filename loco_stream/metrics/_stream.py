@@ -152,14 +152,20 @@ def fading_accuracy(
     0.857
     """
     _length(y_true, y_pred)
-    fading = require_type("fading", fading, "float")
-    if not 0.0 < fading <= 1.0:
-        raise ConfigError(f"`fading` must be in (0, 1], got {fading}")
+    fading = checked_fading(fading)
     hits = weight = 0.0
     for truth, prediction in zip(y_true, y_pred, strict=True):
         hits = fading * hits + bool(truth == prediction)
         weight = fading * weight + 1.0
     return hits / weight
+
+
+def checked_fading(fading: float) -> float:
+    """Return a fading factor; raises `ConfigError` if it is outside (0, 1]."""
+    fading = require_type("fading", fading, "float")
+    if not 0.0 < fading <= 1.0:
+        raise ConfigError(f"`fading` must be in (0, 1], got {fading}")
+    return fading
 
 
 def relative_gain(accuracy: float, reference: float) -> float:

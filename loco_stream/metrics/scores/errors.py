@@ -17,7 +17,7 @@ from loco_stream.metrics.scores._definition import (
 )
 
 
-class _Saved(TypedDict):
+class _ErrorSums(TypedDict):
     n: int
     sum_absolute: float
     sum_squared: float
@@ -27,6 +27,9 @@ class _Saved(TypedDict):
     sum_no_change: float
     fading_sum: float
     fading_weight: float
+
+
+class _Saved(_ErrorSums):
     previous: int | float | None
     recent: list[float]
 
@@ -36,17 +39,7 @@ class Errors(Tally):
 
     name: ClassVar[str] = "errors"
     saved: ClassVar[type] = _Saved
-    counters = (
-        "n",
-        "sum_absolute",
-        "sum_squared",
-        "mean",
-        "spread",
-        "n_no_change",
-        "sum_no_change",
-        "fading_sum",
-        "fading_weight",
-    )
+    counters = tuple(_ErrorSums.__annotations__)
 
     def __init__(self, window: int, fading: float) -> None:
         self.n = 0

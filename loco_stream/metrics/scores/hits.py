@@ -21,7 +21,7 @@ from loco_stream.metrics.scores._definition import (
 )
 
 
-class _Saved(TypedDict):
+class _HitCounts(TypedDict):
     n: int
     n_correct: int
     n_no_change_correct: int
@@ -30,6 +30,9 @@ class _Saved(TypedDict):
     agreement: int
     fading_sum: float
     fading_weight: float
+
+
+class _Saved(_HitCounts):
     labels: list[tuple[object, int, int]]  # label, times seen, times scored
     predicted: list[tuple[object, int]]
     previous: object
@@ -42,16 +45,7 @@ class Hits(Tally):
 
     name: ClassVar[str] = "hits"
     saved: ClassVar[type] = _Saved
-    counters = (
-        "n",
-        "n_correct",
-        "n_no_change_correct",
-        "n_majority_correct",
-        "n_recent_correct",
-        "agreement",
-        "fading_sum",
-        "fading_weight",
-    )
+    counters = tuple(_HitCounts.__annotations__)
 
     def __init__(self, window: int, fading: float) -> None:
         self.n = 0
