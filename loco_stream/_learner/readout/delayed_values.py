@@ -34,7 +34,9 @@ from loco_stream._learner.readout import stacks
 from loco_stream._learner.readout.mixture import DECAY, EARLY
 from loco_stream._learner.readout.softmax import highest
 from loco_stream._learner.readout.stacks import start_equal, start_prior
+from loco_stream._learner.readout.weighted_sum import weighted_sum
 from loco_stream._learner.settings import Settings
+from loco_stream._learner.target_units import output_bounds
 
 N_OTHERS = 4  # besides the members: two stacks, two means
 THEN = 0  # positions of these behind the members: the stack of the outputs when predicted,
@@ -252,6 +254,75 @@ def mix(delayed, predicted):
         total += weight
         mixed += weight * _output(predicted, log_weights.shape[0] - N_OTHERS, e)
     return mixed / total
+
+
+@kernel
+def _predicted(state, statistics, computed, j):
+    """Return what experts predicted for target `j` (int64), and its bounds; see `mix`."""
+    lowest, highest = output_bounds(statistics, j)
+    capacity = state.classes.n_rows.shape[0]
+    return computed.outputs[j:], computed.others[j:], capacity, lowest, highest
+
+
+@kernel
+def combine(settings, state, delayed, stack, statistics, computed, j, weights):
+    """Write the combined output of a target, and the weights of the members in it.
+
+    Parameters
+    ----------
+    delayed, stack, weights
+        As in `write_weights`.
+    statistics, j
+        As in `value_of`.
+    computed
+        `ReadoutPass` with the outputs of the members; `combined` is written.
+    """
+    if state.delayed.is_delayed > 0.0:
+        write_weights(settings, delayed, stack, 0, weights)
+        computed.combined[j] = mix(delayed, _predicted(state, statistics, computed, j))
+        return
+    for a in range(stack.shape[0]):
+        weights[a] = stack[a]
+    capacity = state.classes.n_rows.shape[0]
+    weighted_sum(computed.outputs[j:], stack, capacity, 1, computed.combined[j:])
+
+
+@kernel
+def write_credit_weights(settings, state, delayed, stack, weights):
+    """Write the weight of each member in the output that the hidden layers learn from.
+
+    Parameters are those of `write_weights`.
+    """
+    if state.delayed.is_delayed > 0.0:
+        write_weights(settings, delayed, stack, first_without_memory(settings), weights)
+    else:
+        write_mean_weights(settings, delayed, stack, weights)
+
+
+@kernel
+def learn(settings, state, scratch, delayed, statistics, computed, j, share):
+    """Update the weights for late values of a target, and its second stack, where they are in use.
+
+    Parameters
+    ----------
+    delayed, statistics, j
+        As in `combine`.
+    computed
+        `ReadoutPass` of the time when the row was predicted.
+    share
+        float64: share of an observation that the row is.
+    """
+    is_delayed = state.delayed.is_delayed > 0.0
+    if not is_delayed and settings.n_memoryless == 0:
+        return
+    target = scratch.target[j:]
+    if is_delayed:
+        predicted = _predicted(state, statistics, computed, j)
+        error = computed.combined[j] - target[0]
+        learn_weights(delayed, predicted, error, target[0], share)
+    now = scratch.now
+    capacity = state.classes.n_rows.shape[0]
+    learn_stack(settings, delayed, now.outputs[j:], capacity, target, now.stack_buffers, share)
 
 
 @kernel

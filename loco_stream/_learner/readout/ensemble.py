@@ -12,7 +12,6 @@ from loco_stream._learner.readout.experts import EXPERTS, Expert
 from loco_stream._learner.readout.experts._definition import is_ready, nothing
 from loco_stream._learner.readout.softmax import SHARPNESS, softmax
 from loco_stream._learner.readout.weighted_sum import weighted_sum
-from loco_stream._learner.target_units import output_bounds
 
 LOG_STACK = 0  # positions of the stacks' opinions; those of the experts follow
 SQUARES_STACK = 1
@@ -183,7 +182,14 @@ def combine_outputs(settings, state, computed):
     if n_classes == 0:
         return
     if settings.regression and settings.recursive:
-        _combine_values(settings, state, computed)
+        delayed = state.delayed_values
+        stack = own.weights
+        delayed_values.combine(
+            settings, state, delayed, stack, state.target, computed, 0, computed.weights
+        )
+        delayed_values.write_credit_weights(
+            settings, state, delayed, stack, computed.credit_weights
+        )
         return
     if settings.recursive:
         stacks.log_stack_weights(own, computed.weights)
@@ -215,33 +221,6 @@ def write_others(settings, state, computed):
     delayed_values.write_others(
         settings, delayed, stack, computed.outputs, capacity, computed.others
     )
-
-
-@kernel
-def _delayed_outputs(state, computed):
-    """Return what experts predicted, and the bounds of an output; see `delayed_values.mix`."""
-    lowest, highest = output_bounds(state.target, 0)
-    capacity = state.classes.n_rows.shape[0]
-    return computed.outputs, computed.others, capacity, lowest, highest
-
-
-@kernel
-def _combine_values(settings, state, computed):
-    """Write the combined output of a regression, and the weights of the members."""
-    delayed = state.delayed_values
-    stack = state.stacks.weights
-    weights = computed.weights
-    if state.delayed.is_delayed > 0.0:
-        without = delayed_values.first_without_memory(settings)
-        delayed_values.write_weights(settings, delayed, stack, 0, weights)
-        delayed_values.write_weights(settings, delayed, stack, without, computed.credit_weights)
-        computed.combined[0] = delayed_values.mix(delayed, _delayed_outputs(state, computed))
-        return
-    for a in range(stack.shape[0]):
-        weights[a] = stack[a]
-    delayed_values.write_mean_weights(settings, delayed, stack, computed.credit_weights)
-    capacity = state.classes.n_rows.shape[0]
-    weighted_sum(computed.outputs, weights, capacity, 1, computed.combined)
 
 
 @kernel
@@ -301,7 +280,8 @@ def update_weights(settings, state, scratch, computed, label, share, learns_stac
     stride = settings.n_losses * capacity
     target = scratch.target
     if settings.regression:
-        _update_delayed(settings, state, scratch, computed, share)
+        delayed = state.delayed_values
+        delayed_values.learn(settings, state, scratch, delayed, state.target, computed, 0, share)
     if learns_stacks:
         stacks.learn_stack(
             own.weights,
@@ -319,21 +299,3 @@ def update_weights(settings, state, scratch, computed, label, share, learns_stac
         stacks.learn_log_stack(own, computed.outputs, computed.error, capacity, n_classes, share)
     n_observations = count_observations(state)
     mixture.learn_mixture(state.mixture, computed.opinions, label, n_observations, share)
-
-
-@kernel
-def _update_delayed(settings, state, scratch, computed, share):
-    """Update the weights of late values, and the stack of members without a memory."""
-    is_delayed = state.delayed.is_delayed > 0.0
-    if not is_delayed and settings.n_memoryless == 0:
-        return
-    delayed = state.delayed_values
-    now = scratch.now
-    stride = settings.n_losses * state.classes.n_rows.shape[0]
-    target = scratch.target
-    if is_delayed:
-        predicted = _delayed_outputs(state, computed)
-        error = computed.combined[0] - target[0]
-        delayed_values.learn_weights(delayed, predicted, error, target[0], share)
-    buffers = now.stack_buffers
-    delayed_values.learn_stack(settings, delayed, now.outputs, stride, target, buffers, share)

@@ -17,7 +17,6 @@ from loco_stream._learner.readout.experts.least_squares import (
     change_trace_weights,
 )
 from loco_stream._learner.readout.weighted_sum import weighted_sum
-from loco_stream._learner.target_units import output_bounds
 
 
 @kernel
@@ -33,29 +32,15 @@ def combine(settings, state, targets, weights, computed):
     computed
         `ReadoutPass` with the outputs of the members; `combined` is written.
     """
-    capacity = state.classes.n_rows.shape[0]
     late = targets.delayed
     for j in range(state.counts.n_classes):
-        own = weights[j]
+        delayed = DelayedValueState(
+            late.errors[j], late.log_weights[j], late.stacks[j], late.projectors[j]
+        )
         stack = targets.stacks.weights[j]
-        if state.delayed.is_delayed > 0.0:
-            delayed = DelayedValueState(
-                late.errors[j], late.log_weights[j], late.stacks[j], late.projectors[j]
-            )
-            delayed_values.write_weights(settings, delayed, stack, 0, own)
-            predicted = _delayed_outputs(targets, computed, j, capacity)
-            computed.combined[j] = delayed_values.mix(delayed, predicted)
-        else:
-            for a in range(own.shape[0]):
-                own[a] = stack[a]
-            weighted_sum(computed.outputs[j:], stack, capacity, 1, computed.combined[j:])
-
-
-@kernel
-def _delayed_outputs(targets, computed, j, capacity):
-    """Return what experts predicted for target `j`, and its bounds; see `delayed_values.mix`."""
-    lowest, highest = output_bounds(targets.statistics, j)
-    return computed.outputs[j:], computed.others[j:], capacity, lowest, highest
+        delayed_values.combine(
+            settings, state, delayed, stack, targets.statistics, computed, j, weights[j]
+        )
 
 
 @kernel
@@ -89,17 +74,13 @@ def write_credit_error(settings, state, scratch, targets, weights):
     """
     now = scratch.now
     capacity = state.classes.n_rows.shape[0]
-    without = delayed_values.first_without_memory(settings)
     late = targets.delayed
     for j in range(state.counts.n_classes):
         stack = targets.stacks.weights[j]
         delayed = DelayedValueState(
             late.errors[j], late.log_weights[j], late.stacks[j], late.projectors[j]
         )
-        if state.delayed.is_delayed > 0.0:
-            delayed_values.write_weights(settings, delayed, stack, without, weights[j])
-        else:
-            delayed_values.write_mean_weights(settings, delayed, stack, weights[j])
+        delayed_values.write_credit_weights(settings, state, delayed, stack, weights[j])
         weighted_sum(now.outputs[j:], weights[j], capacity, 1, now.error[j:])
         error = now.error[j] - scratch.target[j]
         now.error[j] = error if error == error else 0.0
@@ -182,32 +163,17 @@ def learn_stacks(settings, state, scratch, targets, computed, share):
     """
     capacity = state.classes.n_rows.shape[0]
     buffers = computed.stack_buffers
+    late = targets.delayed
+    statistics = targets.statistics
     for j in range(state.counts.n_classes):
         target = scratch.target[j:]
         if target[0] != target[0]:
             continue
         stack = targets.stacks.weights[j]
-        if state.delayed.is_delayed > 0.0 or settings.n_memoryless > 0:
-            _learn_delayed(settings, state, scratch, targets, j, computed, share)
+        own = DelayedValueState(
+            late.errors[j], late.log_weights[j], late.stacks[j], late.projectors[j]
+        )
+        delayed_values.learn(settings, state, scratch, own, statistics, computed, j, share)
         projector = targets.stacks.projectors[j]
         outputs = computed.outputs[j:]
         stacks.learn_stack(stack, projector, outputs, capacity, target, 1, buffers, share)
-
-
-@kernel
-def _learn_delayed(settings, state, scratch, targets, j, computed, share):
-    """Update the weights of target `j` (int64) for late values, and its second stack.
-
-    `computed` is the `ReadoutPass` of the time, `share` the share of an observation (float64).
-    """
-    late = targets.delayed
-    own = DelayedValueState(late.errors[j], late.log_weights[j], late.stacks[j], late.projectors[j])
-    capacity = targets.stacks.weights.shape[0]
-    target = scratch.target[j:]
-    if state.delayed.is_delayed > 0.0:
-        error = computed.combined[j] - target[0]
-        predicted = _delayed_outputs(targets, computed, j, capacity)
-        delayed_values.learn_weights(own, predicted, error, target[0], share)
-    outputs = scratch.now.outputs[j:]
-    buffers = scratch.now.stack_buffers
-    delayed_values.learn_stack(settings, own, outputs, capacity, target, buffers, share)
