@@ -273,7 +273,7 @@ class ModelAdapter:
             yield from self._test_then_train(block, y, in_detail)
             return
         # a model that has learned nothing does not observe rows either
-        if self._takes_held_out and self.n_seen and len(held) < len(y):
+        if self._takes_held_out and self.n_seen:
             yield self._in_one_call(block, y, in_detail, held)
             return
         yield from self._around_held(block, y, held, in_detail)

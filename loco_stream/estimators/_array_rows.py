@@ -1,4 +1,4 @@
-"""Rows of arrays and frames: learned or predicted in one call, in parts where texts are new."""
+"""Rows of arrays and frames: learned or predicted in one call, in parts where inputs are new."""
 
 from __future__ import annotations
 
@@ -23,24 +23,27 @@ def learn_table(
     predicts: bool,
     times: Float64,
     proba: Float64,
+    n_slots: int,
 ) -> Float64:
     """Learn rows whose features and classes are admitted; return the answers.
+
+    The features that are new are inputs of no row up to the first one that is learned, just as in
+    rows by name.
 
     given, names: the rows, and the feature of each column
     targets: slots of the classes, `HELD_OUT` for rows that are not learned, and target values, (n,)
     predicts: whether each row is predicted before it is learned
     times: as `ModelCore.times_of` returns them
     proba: (n, classes) probabilities, or half widths of intervals, written; empty if not wanted
+    n_slots: number of slots before the rows were admitted
 
     Returns slots or values, (n,) or (n, targets); -1 where no class is predicted.
     """
-    if given.texts and core.slots.categories.bound:
-        answers = _TextRows(core, given, names, targets, times, proba).learn(predicts)
-    else:
-        rows = core.placed(given.numbers, names)
-        answers = core.run(rows, *targets, predicts=predicts, proba=proba, times=times)
-    core.warn_of_columns()
-    return answers
+    may_have_new_texts = given.texts and core.slots.categories.bound
+    if may_have_new_texts or n_slots < len(core.slots) or core.n_seen == 0:
+        return _RowsInParts(core, given, names, targets, times, proba, n_slots).learn(predicts)
+    rows = core.placed(given.numbers, names)
+    return core.run(rows, *targets, predicts=predicts, proba=proba, times=times)
 
 
 def predict_table(
@@ -79,8 +82,11 @@ def predict_table(
     return core.decided(answers, proba), proba
 
 
-class _TextRows:
-    """Rows of a table with texts, which get their slots row by row, as rows by name do."""
+class _RowsInParts:
+    """Rows of a table whose new features and texts become inputs when their row is learned.
+
+    Rows by name do the same. Before its first row a model predicts and observes nothing.
+    """
 
     def __init__(
         self,
@@ -90,6 +96,7 @@ class _TextRows:
         targets: tuple[Int64, Float64],
         times: Float64,
         proba: Float64,
+        n_slots: int,
     ) -> None:
         self.core = core
         self.given = given
@@ -97,31 +104,39 @@ class _TextRows:
         self.labels, self.values = targets
         self.times = times
         self.proba = proba
+        self.n_slots = n_slots  # that are inputs so far
         self.columns = text_columns(names, given.texts)
         self.answers = core.no_answers(len(self.labels))
 
     def learn(self, predicts: bool) -> Float64:
         """Learn all rows; return the answers, -1 where not predicted."""
         core = self.core
-        begin = 0
+        n = len(self.labels)
         learned = self.labels != HELD_OUT
-        for row in first_rows(self.columns, core.slots.categories, learned):
+        first = int(learned.argmax()) if learned.any() else n
+        begin = 0
+        if core.n_seen == 0:
+            begin = first
+            self.n_slots = len(core.slots)
+        later = first_rows(self.columns, core.slots.categories, learned)
+        for row in sorted({first, *later} - {n}):
             texts = [(column.key, column.text(row)) for column in self.columns]
-            if core.slots.has_new_texts(texts):
+            if self.n_slots < len(core.slots) or core.slots.has_new_texts(texts):
                 self._learn_part(begin, row, predicts)
-                if predicts:  # before the new texts of the row are known
+                if predicts:  # before the new inputs of the row are known
                     self._predict(row)
                 core.admit((), texts=texts)
+                self.n_slots = len(core.slots)
                 self._learn_part(row, row + 1, predicts=False)
                 begin = row + 1
-        self._learn_part(begin, len(self.labels), predicts)
+        self._learn_part(begin, n, predicts)
         for column in self.columns:
             column.count_shared(core.slots.categories, learned)
         return self.answers
 
     def _predict(self, row: int) -> None:
         part = slice(row, row + 1)
-        rows = self.core.with_texts(self.given, self.names, self.columns, part)
+        rows = self._inputs(part)
         times = self.times[part]
         answers = self.core.run(rows, learns=False, proba=self.proba[part], times=times)
         self.answers[row] = answers[0]
@@ -130,7 +145,7 @@ class _TextRows:
         for first in range(begin, end, _STRETCH):
             part = slice(first, min(first + _STRETCH, end))
             answers = self.core.run(
-                self.core.with_texts(self.given, self.names, self.columns, part),
+                self._inputs(part),
                 self.labels[part],
                 self.values[part],
                 predicts=predicts,
@@ -139,3 +154,10 @@ class _TextRows:
             )
             if predicts:
                 self.answers[part] = answers
+
+    def _inputs(self, part: slice) -> Float64:
+        """Return a part of the rows in slot order, masked where a slot is no input yet."""
+        rows = self.core.with_texts(self.given, self.names, self.columns, part)
+        if self.n_slots == len(self.core.slots):
+            return rows
+        return np.where(np.arange(rows.shape[1]) < self.n_slots, rows, np.nan)

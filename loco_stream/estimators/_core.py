@@ -199,36 +199,58 @@ class ModelCore:
         return slots
 
     def targets_of(
-        self, features: Sequence[Hashable], y: Any, n: int, held: Sequence[int]
+        self, given: Table, names: Sequence[Hashable], y: Any, held: Sequence[int]
     ) -> tuple[Int64, Float64]:
         """Return slots and values of the targets of rows, (n,); first give room to what is new.
 
-        Raises `InputError` if y cannot be the targets of `n` rows, or the model would not fit in
+        Raises `InputError` if y cannot be the targets of the rows, or the model would not fit in
         memory.
 
-        features: names of the columns
-        held: rows whose labels are not read
+        given, names: the rows, and the feature of each column
+        held: rows that are not learned
         """
+        n = len(given.numbers)
         if self.regression:
             values = targets(y, n)
-            self.admit(features)
+            self.admit_table(given, names, np.delete(np.arange(n), held))
             slots = np.zeros(n, np.int64)
         else:
             values = np.zeros(n)
-            slots = self._slots_of(features, y, n, held)
+            slots = self._slots_of(given, names, y, held)
         slots[held] = step.HELD_OUT
         return slots, values
 
-    def _slots_of(self, features: Sequence[Hashable], y: Any, n: int, held: Sequence[int]) -> Int64:
+    def _slots_of(
+        self, given: Table, names: Sequence[Hashable], y: Any, held: Sequence[int]
+    ) -> Int64:
+        n = len(given.numbers)
         if type(y) is list and len(y) == n:
-            known = self._known_slots(features, y)
+            known = self._known_slots(names, y)
             if known is not None:
                 return known
         learned = np.delete(np.arange(n), held)
         distinct, places = labels(y, n, learned)
         slots = np.zeros(n, np.int64)
-        slots[learned] = np.array(self.admit(features, distinct), np.int64)[places]
+        admitted = self.admit_table(given, names, learned, distinct)
+        slots[learned] = np.array(admitted, np.int64)[places]
         return slots
+
+    def admit_table(
+        self,
+        given: Table,
+        names: Sequence[Hashable],
+        learned: Int64,
+        labels: Sequence[Hashable] = (),
+    ) -> list[int]:
+        """Do what `admit` does with the columns, and the texts of the first row that is learned.
+
+        learned: positions of the rows that are learned; without any, nothing is admitted
+        """
+        if len(learned) == 0:
+            return []
+        texts = [(names[j], cells[learned[0]]) for j, cells in given.texts.items()]
+        is_new = self.slots.has_new_texts(texts)
+        return self.admit(names, labels, texts if is_new else ())
 
     def _known_slots(self, features: Sequence[Hashable], y: list[Any]) -> Int64 | None:
         """Return the slots of labels, None if a feature or a label may have to be admitted."""
@@ -256,7 +278,7 @@ class ModelCore:
 
         The last features are texts that are new.
         """
-        if n_new_texts and not self.early_texts and self._has_no_row():
+        if n_new_texts and not self.early_texts and self.n_seen == 0:
             self.early_texts = True
             self.state = None  # made before the texts of the first row, for the same width
             self.scratch = None
@@ -285,10 +307,6 @@ class ModelCore:
             self.adopt(settings, state)
         state.counts["n_features"] = len(self.slots)
         self.pass_class_weights()
-
-    def _has_no_row(self) -> bool:
-        """Return whether no row was learned or observed yet."""
-        return self.n_seen == 0 and (self.state is None or self.state.delayed.n_tickets == 0.0)
 
     def _capacity(self, n_classes: int) -> int:
         """Return for how many outputs there is to be room."""

@@ -298,12 +298,14 @@ class LOCOEstimator(LOCOModel, base.Estimator):
             if n == 0:
                 one_per_row(y, 0)
                 return core.no_answers(0), np.zeros((0, self._details()))
-            known = core.targets_of(names, y, n, held)
+            n_slots = len(core.slots)
+            known = core.targets_of(given, names, y, held)
             decides = predict_first and core.decision is not None
             details = np.zeros((n if in_detail or decides else 0, self._details()))
             core.sequence = last
             n_known = core.known_before(known[0]) if decides else None
-            answers = learn_table(core, given, names, known, predict_first, times, details)
+            answers = learn_table(core, given, names, known, predict_first, times, details, n_slots)
+            core.warn_of_columns()
             return core.decided(answers, details, n_known) if decides else answers, details
 
     def _predict_rows(

@@ -17,12 +17,14 @@ from loco_stream._options import DEFAULTS, AdvancedOptions, ForecastOptions, Mod
 from loco_stream._persistence.content import Arrays, Config, SavedArrays, State, restoring
 from loco_stream._text import counted
 from loco_stream.errors import InputError
+from loco_stream.estimators._array_rows import learn_table
 from loco_stream.estimators._head_core import HeadCore
 from loco_stream.estimators._inputs.row_times import row_times
 from loco_stream.estimators._inputs.series import SeriesHistory
 from loco_stream.estimators._inputs.slots import require_mapping
 from loco_stream.estimators._inputs.tables import (
     FutureRows,
+    Table,
     TimeLike,
     TimesLike,
     column_names,
@@ -280,15 +282,20 @@ class LOCOForecaster(GetSetParams, Forecaster):
             widths = radii.reshape(-1, self.heads, len(COVERAGES))
             if n == 0:
                 return np.zeros((0, self.heads)), widths
+            n_slots = len(core.slots)
             core.admit((*inputs, *names), range(self.heads))
             rows, changes, levels = history.extend(values)
-            rows = core.placed(np.concatenate([rows, given], axis=1), (*inputs, *names))
-            answers = core.run(
-                np.ascontiguousarray(rows),
-                values=changes,
-                predicts=predicts,
-                proba=radii,
-                times=times,
+            rows = np.ascontiguousarray(np.concatenate([rows, given], axis=1))
+            targets = (np.zeros(n, np.int64), changes)
+            answers = learn_table(
+                core,
+                Table(rows, {}),
+                (*inputs, *names),
+                targets,
+                predicts,
+                times,
+                radii,
+                n_slots,
             )
         return answers + levels[:, None], widths
 

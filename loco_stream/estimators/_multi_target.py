@@ -11,6 +11,7 @@ from river import base
 
 from loco_stream._arrays import Float64
 from loco_stream._learner.readout.intervals import COVERAGES
+from loco_stream._learner.step import HELD_OUT
 from loco_stream._options import DEFAULTS, AdvancedOptions, ModelOptions
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators._array_rows import learn_table
@@ -288,13 +289,19 @@ class LOCOMultiTargetRegressor(IntervalEstimator[dict[Hashable, float]], base.Mu
             times, last = core.times_of(t, sequence, n)
             if n == 0:
                 return core.no_answers(0), core.no_radii(0)
-            slots = core.admit(names, outputs)
+            has_value = ~np.isnan(observed).all(axis=1)
+            n_slots = len(core.slots)
+            slots = core.admit_table(inputs, names, np.flatnonzero(has_value), outputs)
+            if not slots:  # without a value the targets are answered all the same
+                slots = core.admit(names, outputs)
             core.sequence = last
             values = np.full((n, len(core.classes)), np.nan)
             values[:, slots] = observed
             radii = core.no_radii(n if wants_radii else 0)
-            both = (np.zeros(n, np.int64), values)
-            return learn_table(core, inputs, names, both, predict_first, times, radii), radii
+            both = (np.where(has_value, 0, HELD_OUT), values)
+            answers = learn_table(core, inputs, names, both, predict_first, times, radii, n_slots)
+            core.warn_of_columns()
+            return answers, radii
 
 
 def _target_columns(y: Any) -> tuple[Float64, tuple[Hashable, ...]]:

@@ -250,10 +250,10 @@ def test_fewer_features_share_a_projector_of_the_readout_if_the_first_row_has_a_
         model.learn_one(*rows[0])
         again.learn_one(*rows[0])
         assert state_of(again) == state_of(model)
-    observed = LOCOClassifier(hidden_sizes=4, seed=1)  # a row before the text was held out
+    observed = LOCOClassifier(hidden_sizes=4, seed=1)  # the row before the text is held out
     table = [[None, 1.0], ["i0", 2.0]]
     observed.learn_predict_array(table, [0, 1], ["id", "size"], held_out=[0])
-    assert not observed.export_state()[0]["early_texts"]
+    assert observed.export_state()[0]["early_texts"]
     wide = LOCOClassifier(hidden_sizes=4, seed=1)
     wide.learn_one({"id": "i0", **{f"n{j}": 1.0 for j in range(JOINT_TEXTS)}}, 0)  # all of its own
     assert len(wide.export_state()[1]["experts.logistic.projector"]) == 1 + JOINT_TEXTS + 1
