@@ -36,7 +36,7 @@ def _encode(settings, state, scratch, x):
     code = scratch.code
     n_features = state.counts.n_features
     for f in range(n_features):
-        scratch.given[f] = x[f]
+        scratch.given[f] = x[f] + 0.0  # -0.0 becomes 0.0, since both count as the same row
     x = scratch.row
     without_fillers(scratch.given, n_features, state.scale_guard, x)
     for r in range(max(scratch.cache.n_channels, 0)):

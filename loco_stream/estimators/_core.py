@@ -681,12 +681,13 @@ class ModelCore:
     def export(self, kind: str) -> tuple[Config, Arrays]:
         """Return plain values and copies of all arrays, which `restore` continues from."""
         with self.lock:
+            shared = self.slots.categories.shared
             config: Config = {
                 "kind": kind,
                 "parameters": self.options.to_dict(),
                 "features": list(self.slots.index),
                 "texts": [list(entry) for entry in self.slots.categories],
-                "shared": self.slots.categories.shared,
+                "shared": {name: shared[name] for name in self.slots.index if name in shared},
                 "classes": list(self.classes),
                 "width": self.width,
                 "early_texts": self.early_texts,

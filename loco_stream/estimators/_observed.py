@@ -79,6 +79,7 @@ def observe_array(
         given, distinct = core.named(given, features)
         names = tuple(distinct)
         times, last = core.times_of(t, sequence, n)
+        core.sequence = last
         if given.texts:
             rows: list[Any] = rows_by_name(given, names)
             columns = None
@@ -89,7 +90,6 @@ def observe_array(
             return [_empty_ticket(core, row, columns) for row in rows]
         if not core.slots.knows_any(names):
             core.warnings.warn_unknown(names, core.slots.index)
-        core.sequence = last
         return _observe(core, core.rows_of(given, names), times, rows, columns)
 
 

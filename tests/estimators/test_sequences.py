@@ -207,6 +207,21 @@ def test_a_sequence_starts_a_fresh_context_and_predicting_changes_nothing():
     assert model.predict_proba_sequence(X, t + 1e6) == pytest.approx(proba)
 
 
+def test_an_observed_sequence_goes_on_once_a_model_has_learned():
+    X = np.random.default_rng(0).normal(size=(7, 2))
+    by_array = small()
+    by_row = small()
+    by_array.observe_array(X[:2], sequence=["a", "a"])
+    for row in X[:2]:
+        by_row.enter_sequence("a")
+        by_row.observe_one(dict(enumerate(row)))
+    for model in (by_array, by_row):
+        model.learn_array(X[2:6], [0, 1, 0, 1])
+        model.enter_sequence("a")
+        model.learn_array(X[6:], [1])
+    assert_same(arrays_of(by_array), arrays_of(by_row))
+
+
 def test_rows_after_a_sequence_do_not_belong_to_the_sequence_before_it():
     X, y, t = next(sequences(1))
     predicted = []

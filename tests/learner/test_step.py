@@ -82,6 +82,15 @@ def test_predicting_before_learning_changes_no_bit(options):
     assert_same(arrays_of(learning), arrays_of(predicting_others))
 
 
+def test_predicting_a_zero_of_another_sign_changes_no_bit():
+    learning, predicting = (small() for _ in range(2))
+    for i, value in enumerate((1.0, -0.0, 0.0, -0.0)):
+        predicting.predict_one({0: -value})
+        for model in (learning, predicting):
+            model.learn_one({0: value}, i % 2)
+    assert_same(arrays_of(learning), arrays_of(predicting))
+
+
 def test_a_prediction_changes_nothing_of_the_state():
     X, y = blobs(40)
     model = small()

@@ -10,6 +10,7 @@ import pytest
 
 from loco_stream import AdvancedOptions, LOCOClassifier, LOCORegressor, load, save
 from loco_stream._options import MAX_CATEGORIES
+from loco_stream._persistence.format import to_bytes
 from loco_stream.errors import CheckpointError
 from loco_stream.estimators._inputs.categories import MAX_LENGTH, RESERVES
 from tests.helpers.engine_process import SOAK
@@ -145,6 +146,17 @@ def test_texts_of_held_out_rows_are_not_counted():
     table = np.array([["a"], ["b"], ["c"]], object)
     estimator.learn_predict_array(table, [0, 1, 0], ["id"], held_out=[2])
     assert estimator.categories_ == {"id": {"distinct": 1, "bound": 1, "shared": 1}}
+
+
+def test_values_that_share_slots_are_saved_in_the_order_of_features():
+    table = np.array([["a", "a"], ["b", "b"], ["a", "c"], ["c", "a"]], object)
+    by_block = small(categories=2)
+    by_block.learn_array(table, [0, 1, 0, 1], ["machine", "part"])
+    rows = [dict(zip(("machine", "part"), row, strict=True)) for row in table.tolist()]
+    by_name = learned(small(categories=2), zip(rows, [0, 1, 0, 1], strict=True))
+    saved = by_name.export_state()[0]["shared"]  # the texts of part came first
+    assert list(saved.items()) == [("machine", 1), ("part", 1)]
+    assert to_bytes("model", *by_name.export_state()) == to_bytes("model", *by_block.export_state())
 
 
 def test_without_categories_texts_are_masked():
