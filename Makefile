@@ -59,7 +59,7 @@ check: $(VENV)/.installed-dev ## style, types, the import rule and CI's workflow
 	$(BIN)/lint-imports
 	$(BIN)/actionlint -shellcheck= .github/workflows/*.yml # the same on machines without ShellCheck
 
-matrix: $(VENV)/.installed-dev ## the distribution's Python, the lowest and newest dependencies, and plain njit
+matrix: $(VENV)/.installed-dev ## the distribution's Python, the lowest and newest dependencies
 	PYTHON=$(PYTHON) .ci/matrix
 
 fuzz: $(VENV)/.installed-dev ## damaged messages, rows, tables, models and checkpoints for a minute; LOCO_SOAK=1: an hour

@@ -29,7 +29,7 @@ _PREFIX = "LOCO_STREAM_"
 _SERVICES = ("INFLUX", "KAFKA", "MQTT", "NATS", "OPCUA", "REDIS")
 _SECRETS = ("HTTP_SECRET", *(f"{name}_PASSWORD" for name in _SERVICES))
 _VARIABLES = (
-    *("CACHE_DIR", "DATA", "PLAIN_JIT", "STATE_BYTES", "V01"),
+    *("CACHE_DIR", "DATA", "STATE_BYTES", "V01"),
     *_SECRETS,
     *(f"{name}_FILE" for name in _SECRETS),
 )

@@ -104,12 +104,12 @@ def _prebuilt() -> str:
     """Return whether the code that came with the package is used, and if not, why."""
     from loco_stream._compiler import portable
     from loco_stream._compiler.cache import prebuilt_folder
-    from loco_stream._compiler.jit import version
+    from loco_stream._compiler.jit import digest
     from loco_stream._compiler.processors import KINDS
 
     if not portable.PREBUILT.is_dir():
         return "none in this installation"
-    folder = prebuilt_folder(version())
+    folder = prebuilt_folder(digest())
     if folder is None:
         made = ", ".join(path.name for path in portable.PREBUILT.iterdir())
         return f"not used: it is for other versions ({made})"

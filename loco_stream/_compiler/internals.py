@@ -1,8 +1,8 @@
 """The parts of numba and llvmlite that are used here although they are not their public interface.
 
 `tests/compiler/test_internals.py` compares this list with the imports of the package. When one of
-the parts is missing, or numba is a version outside `TESTED` that fails a trial, all functions are
-compiled by plain `numba.njit`. Without the parts of `OPTIONAL` compiled code is not kept on disk.
+the parts is missing, or numba is a version outside `TESTED` that fails a trial, nothing can be
+compiled. Without the parts of `OPTIONAL` compiled code is not kept on disk.
 """
 
 from __future__ import annotations
@@ -110,6 +110,17 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "numba.core.compiler.Flags": ("values",),
     "numba.core.typing.context.BaseContext": ("resolve_function_type",),
 }
+
+
+def require_internals() -> None:
+    """Raise `ImportError` unless all parts that are not optional are there."""
+    what = missing()
+    if what:
+        low, high = (f"{major}.{minor}" for major, minor in TESTED)
+        raise ImportError(
+            f"`numba` must be a version from {low} to {high}, whose compiler loco-stream extends, "
+            f"got {numba.__version__}: {what}"
+        )
 
 
 def missing() -> str:

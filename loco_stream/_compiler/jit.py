@@ -9,63 +9,31 @@ start.
 may run. Their machine code is kept on disk. Numba's own cache is renewed only when the file of the
 function itself changes; here it is renewed when any file with compiled functions does.
 
-Both use parts of numba that are not its public interface. Where these are not as expected (see
-`internals`), or LOCO_STREAM_PLAIN_JIT=1 is set, all functions are compiled by plain `numba.njit`.
-Networks of the simulator then run with the same results but more slowly. Estimators do not compile:
-their arrays are handed over by what is not there. They run interpreted, with NUMBA_DISABLE_JIT=1.
+Both use parts of numba that are not its public interface. Where these are not as expected, the
+import ends with a sentence that names the versions of numba which have them; see `internals`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import warnings
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numba
-from numba import njit
 from numba.extending import overload
 
-from loco_stream._compiler.internals import missing
+from loco_stream._compiler.internals import require_internals
 
 Function: TypeAlias = Callable[..., Any]
 Kernel: TypeAlias = Any  # a compiled function: numba's classes have no types
 _PACKAGE = Path(__file__).parents[1]
 
+require_internals()
+from loco_stream._compiler.kernels import OPTIONS, compile_entry, compile_kernel  # noqa: E402
 
-def _is_plain() -> bool:
-    if os.environ.get("LOCO_STREAM_PLAIN_JIT", "0") not in ("", "0"):
-        return True
-    what = missing()
-    if what:
-        warnings.warn(
-            f"numba {numba.__version__} is not as expected ({what}): networks are compiled by "
-            "plain njit, which is slower, and estimators only run interpreted, with "
-            "NUMBA_DISABLE_JIT=1",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    return bool(what)
-
-
-PLAIN = _is_plain()
-if PLAIN:
-    _PLAIN_OPTIONS = {"_nrt": False, "error_model": "numpy", "no_cfunc_wrapper": True}
-    OPTIONS: dict[str, Any] = {}
-    kernel: Kernel = njit(**_PLAIN_OPTIONS, no_cpython_wrapper=True)
-    inlined: Kernel = njit(**_PLAIN_OPTIONS, no_cpython_wrapper=True, forceinline=True)
-
-    def _compile_entry(function: Function, **options: bool) -> Kernel:
-        return njit(**_PLAIN_OPTIONS, **options)(function)
-else:
-    from loco_stream._compiler.kernels import OPTIONS, compile_kernel
-    from loco_stream._compiler.kernels import compile_entry as _compile_entry
-
-    kernel = compile_kernel
-    inlined = partial(compile_kernel, forceinline=True)
+kernel: Kernel = compile_kernel
+inlined: Kernel = partial(compile_kernel, forceinline=True)
 
 
 def overloaded(function: Function, *, forceinline: bool = False) -> Function:
@@ -110,7 +78,7 @@ def digest() -> str:
 
 def entry(function: Function) -> Kernel:
     """Compile a function that Python calls, and keep its machine code on disk."""
-    return _kept(_compile_entry(function))
+    return _kept(compile_entry(function))
 
 
 def nogil_entry(function: Function) -> Kernel:
@@ -118,14 +86,9 @@ def nogil_entry(function: Function) -> Kernel:
 
     For long work on arrays that no other thread uses.
     """
-    return _kept(_compile_entry(function, nogil=True))
+    return _kept(compile_entry(function, nogil=True))
 
 
 def _kept(compiled: Kernel) -> Kernel:
-    keep(compiled, version())
+    keep(compiled, digest())
     return compiled
-
-
-def version() -> str:
-    """Return the version of the machine code that is made here."""
-    return f"{digest()}-plain" if PLAIN else digest()

@@ -4,7 +4,7 @@ To pass some hundred arrays one by one takes Python longer than a small step its
 every number and, for every array, its address and shape, in the order of the fields. Compiled code
 is handed a group as the address of its words and reads a field where it is used. To hand on the
 groups themselves, hundreds of values per call, would be most of what there is to compile.
-Interpreted, and compiled by plain njit, functions take the groups as they are.
+Interpreted functions take the groups as they are.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from llvmlite import ir
 from numba import config, types
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import infer_getattr, intrinsic, lower_getattr_generic, models, register_model
+from numba.np import arrayobj
 
 from loco_stream._arrays import Int64
-from loco_stream._compiler.jit import PLAIN, kernel
+from loco_stream._compiler.jit import kernel
 
-PACKED = not (PLAIN or config.DISABLE_JIT)
+PACKED = not config.DISABLE_JIT
 
 
 class Words:
@@ -195,8 +196,6 @@ def _view(context: Any, builder: Any, kind: Any, address: Any, shape: list[Any])
     for length in reversed(shape[1:]):
         strides.insert(0, builder.mul(strides[0], length))
     pointer = builder.inttoptr(address, array.data.type)
-    from numba.np import arrayobj  # no public part of numba: imported where plain njit never comes
-
     arrayobj.populate_array(
         array, data=pointer, shape=shape, strides=strides, itemsize=itemsize, meminfo=None
     )

@@ -1,7 +1,9 @@
-"""Entries depend on all sources; plain njit replaces our compilers where necessary."""
+"""Entries depend on all sources; a numba without the parts that are used is refused."""
 
 import importlib
 import pkgutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numba
@@ -11,7 +13,7 @@ from numba.core.dispatcher import Dispatcher
 
 import loco_stream
 from loco_stream._compiler import jit
-from tests.helpers.other_process import SPIKES, Ran, run_net
+from tests.helpers.other_process import ROOT, SPIKES, Ran, run_net
 
 
 def dispatchers():
@@ -58,10 +60,14 @@ numba.__version__ = "0.99.0"
 """
 
 
-@pytest.mark.slow
-def test_plain_njit_is_used_on_request():
-    assert run_net(LOCO_STREAM_PLAIN_JIT="1") == Ran(SPIKES, True, [])
-    assert run_net(LOCO_STREAM_PLAIN_JIT="0") == Ran(SPIKES, False, [])
+# imports of a network and of an estimator, and the errors of those that fail
+IMPORTS = """
+for name in ("Network", "LOCOClassifier"):
+    try:
+        exec(f"from loco_stream import {name}")
+    except ImportError as error:
+        print(f"{type(error).__name__}: {error}")
+"""
 
 
 @pytest.mark.slow
@@ -75,15 +81,15 @@ def test_plain_njit_is_used_on_request():
         LATER,
     ],
 )
-def test_plain_njit_is_used_with_one_warning_if_numba_is_not_as_expected(broken):
-    ran = run_net(broken, LOCO_STREAM_PLAIN_JIT="0")
-    assert ran[:2] == (SPIKES, True)
-    assert len(ran.warnings) == 1
-    assert "is not as expected" in ran.warnings[0]
-    assert "networks are compiled by plain njit" in ran.warnings[0]
+def test_a_numba_that_is_not_as_expected_is_refused(broken):
+    code = [sys.executable, "-c", f"{broken}\n{IMPORTS}"]
+    done = subprocess.run(code, cwd=ROOT, check=True, capture_output=True, text=True, timeout=300)
+    network, estimator = done.stdout.splitlines()
+    assert network == estimator
+    expected = "ImportError: `numba` must be a version from 0.63 to 0.68, whose compiler"
+    assert network.startswith(expected)
 
 
 @pytest.mark.slow
 def test_a_later_numba_that_passes_the_trial_is_used():
-    later = "import numba; numba.__version__ = '0.99.0'"
-    assert run_net(later, LOCO_STREAM_PLAIN_JIT="0") == Ran(SPIKES, False, [])
+    assert run_net("import numba; numba.__version__ = '0.99.0'") == Ran(SPIKES, [])

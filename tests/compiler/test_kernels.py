@@ -11,16 +11,14 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 from loco_stream import LOCOClassifier
-from loco_stream._compiler.jit import PLAIN, kernel
+from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import weigh_rows
 from loco_stream._learner.kernel_args import opened
 from tests.helpers.jitted import entry
 
 typing_context = cpu_target.typing_context
 target_context = cpu_target.target_context
-pytestmark = pytest.mark.skipif(
-    PLAIN or bool(config.DISABLE_JIT), reason="kernels are plain functions"
-)
+pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="kernels are plain functions")
 
 
 @kernel

@@ -11,8 +11,6 @@ from typing import Any
 
 from numba import config, njit
 
-from loco_stream._compiler.jit import PLAIN
-
 __all__ = ["entry", "jitted", "jitted_module", "on_model"]
 
 
@@ -32,7 +30,7 @@ def jitted_module(module: ModuleType) -> SimpleNamespace:
 
 def entry(function: Any) -> Any:
     """Compile a function as the package's entries are, without keeping its code on disk."""
-    if PLAIN or config.DISABLE_JIT:
+    if config.DISABLE_JIT:
         return njit(function)
     from loco_stream._compiler.kernels import compile_entry
 

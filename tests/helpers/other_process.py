@@ -17,20 +17,17 @@ import warnings
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     from loco_stream import Network
-    from loco_stream._compiler import jit
     net = Network.from_weights([[[0.6, 1.2], [0.7, 0.1]]])
     record = net.run([1.0, 2.0, 2.0, 3.0], [0, 0, 1, 1], 5.0)
 print(record.times.tolist(), record.indices.tolist())
-print(jit.PLAIN)
 print(*[str(warning.message) for warning in caught], sep="\\n")
 """
 
 
 class Ran(NamedTuple):
-    """Result of a run: its spikes, whether plain njit compiled it, and its warnings."""
+    """Result of a run: its spikes and its warnings."""
 
     spikes: str
-    plain: bool
     warnings: list[str]
 
 
@@ -56,5 +53,5 @@ def run_net(before="", cwd=ROOT, as_user=(), without=(), **environment):
         text=True,
         timeout=300,
     )
-    spikes, plain, *warned = done.stdout.splitlines()
-    return Ran(spikes, plain == "True", [text for text in warned if text])
+    spikes, *warned = done.stdout.splitlines()
+    return Ran(spikes, [text for text in warned if text])

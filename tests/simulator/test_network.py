@@ -442,7 +442,7 @@ for options in ({}, {"delays": 1.0, "drive": 1.2, "recurrent": 0.1 * rng.normal(
 
 @pytest.mark.slow
 def test_kernels_allocate_nothing():
-    """Plain njit counts an allocation per array argument, which do not depend on the events."""
+    """What a call allocates does not depend on its number of events."""
     done = subprocess.run(
         [sys.executable, "-c", ALLOCATIONS],
         env=os.environ | {"NUMBA_NRT_STATS": "1", "NUMBA_DISABLE_JIT": "0"},

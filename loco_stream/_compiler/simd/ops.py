@@ -18,10 +18,11 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
+from numba import types
 from numba.extending import register_jitable
 
 from loco_stream._arrays import AnyFloat, AnyInt, Float32, Float64, Int32
-from loco_stream._compiler.jit import PLAIN, inlined, kernel, overloaded
+from loco_stream._compiler.jit import inlined, kernel, overloaded
 from loco_stream._compiler.simd.sizes import (
     DOUBLES,
     GROUP,
@@ -32,29 +33,26 @@ from loco_stream._compiler.simd.sizes import (
     TILE,
     VECTOR_BYTES,
 )
-
-if not PLAIN:
-    from numba import types
-
-    from loco_stream._compiler.simd.vectors import (
-        add,
-        at_least,
-        fold,
-        item,
-        keep_one_copy,
-        load,
-        load_first,
-        multiply,
-        select,
-        spread,
-        store,
-        store_first,
-        store_true,
-        subtract,
-        zeros,
-    )
+from loco_stream._compiler.simd.vectors import (
+    add,
+    at_least,
+    fold,
+    item,
+    keep_one_copy,
+    load,
+    load_first,
+    multiply,
+    select,
+    spread,
+    store,
+    store_first,
+    store_true,
+    subtract,
+    zeros,
+)
 
 Float: TypeAlias = np.floating[Any]
+Function: TypeAlias = Callable[..., Any]
 
 
 class Arrivals(Protocol):
@@ -281,7 +279,6 @@ def dot(left: Float32, first: int, right: Float32, start: int, n: int) -> np.flo
     return _sum_of_lanes(lanes)
 
 
-@register_jitable
 def _sum_of_lanes(lanes: Float32) -> np.float32:
     """Return the sum of `SINGLES` lanes as `fold` computes it; the lanes are overwritten."""
     half = SINGLES // 2
@@ -441,21 +438,11 @@ def write_equal_arrivals(
         arrivals.times[start + k] = t
 
 
-Function: TypeAlias = Callable[..., Any]
-
-
-def _vectorized(function: Function, *, inline: bool = False) -> Function:
-    """Return a decorator for the vectorized version; plain njit compiles `function` itself."""
-    if PLAIN:
-        return lambda _: register_jitable(function)
-    return overloaded(function, forceinline=inline)
-
-
 def _lanes(array: Any) -> int:
     return VECTOR_BYTES * 8 // array.dtype.bitwidth
 
 
-@_vectorized(sum_rows, inline=True)
+@overloaded(sum_rows, forceinline=True)
 def _sum_rows(current, weights, offset, n_post, indices, first, last):
     lanes = _lanes(current)
     sum_tile = _sum_columns(zeros(current.dtype, TILE * lanes))
@@ -491,7 +478,7 @@ def _sum_columns(zero: Function) -> Function:
     return sum_columns
 
 
-@_vectorized(sum_dense)
+@overloaded(sum_dense)
 def _sum_dense(currents, weights, offset, n_post, raster, n_pre):
     lanes = _lanes(currents)
     sum_tile = _sum_marked_columns(zeros(currents.dtype, TILE * lanes))
@@ -538,7 +525,7 @@ def _sum_marked_columns(zero: Function) -> Function:
     return sum_columns
 
 
-@_vectorized(weigh_rows)
+@overloaded(weigh_rows)
 def _weigh_rows(total, matrix, n_columns, values, first, rows, n_rows):
     lanes = _lanes(total)
     tile = zeros(total.dtype, TILE * lanes)
@@ -570,7 +557,7 @@ def _weigh_rows(total, matrix, n_columns, values, first, rows, n_rows):
     return tiled
 
 
-@_vectorized(weigh_groups)
+@overloaded(weigh_groups)
 def _weigh_groups(total, weights, groups, values, rows, n_rows):
     vector = zeros(weights.dtype, GROUP)
 
@@ -591,7 +578,7 @@ def _weigh_groups(total, weights, groups, values, rows, n_rows):
     return in_groups
 
 
-@_vectorized(add_outer)
+@overloaded(add_outer)
 def _add_outer(matrix, n_rows, first, n_columns, left, scale, right, keep):
     lanes = _lanes(matrix)
     tile = zeros(matrix.dtype, TILE * lanes)
@@ -669,7 +656,7 @@ def _add_four(matrix, k, n, left, right):
     return total
 
 
-@_vectorized(add_outers)
+@overloaded(add_outers)
 def _add_outers(matrix, n_rows, first, n_columns, left, right):
     lanes = SINGLES
     pair = zeros(matrix.dtype, 2 * lanes)
@@ -700,7 +687,7 @@ def _add_outers(matrix, n_rows, first, n_columns, left, right):
     return tiled
 
 
-@_vectorized(dot)
+@overloaded(dot)
 def _dot(left, first, right, start, n):
     vector = zeros(left.dtype, SINGLES)
 
@@ -732,7 +719,7 @@ def _add_products(totals, items, part):
     )
 
 
-@_vectorized(add_symmetric_rows)
+@overloaded(add_symmetric_rows)
 def _add_symmetric_rows(total, matrix, first, n, vector):
     zero = zeros(matrix.dtype, SINGLES)
     few = zeros(matrix.dtype, ROWS)
@@ -798,7 +785,7 @@ def _subtract_factor(items, factor, rows, part):
     )
 
 
-@_vectorized(subtract_squares)
+@overloaded(subtract_squares)
 def _subtract_squares(matrix, first, start, n, factors, keep):
     vector = zeros(matrix.dtype, SINGLES)
 
@@ -829,7 +816,7 @@ def _subtract_squares(matrix, first, start, n, factors, keep):
     return in_lanes
 
 
-@_vectorized(leak_and_fire)
+@overloaded(leak_and_fire)
 def _leak_and_fire(v, current, decay, threshold, reset_zero, out, count):
     lanes = _lanes(v)
     vector = zeros(v.dtype, lanes)
@@ -858,7 +845,7 @@ def _leak_and_fire(v, current, decay, threshold, reset_zero, out, count):
     return packed
 
 
-@_vectorized(write_arrivals)
+@overloaded(write_arrivals)
 def _write_arrivals(target, weight, first, stop, t, factor, arrivals, start):
     integers = zeros(types.int32, DOUBLES)
     doubles = zeros(types.float64, DOUBLES)
@@ -874,7 +861,7 @@ def _write_arrivals(target, weight, first, stop, t, factor, arrivals, start):
     return by_vectors
 
 
-@_vectorized(write_equal_arrivals)
+@overloaded(write_equal_arrivals)
 def _write_equal_arrivals(target, first, stop, t, jump, arrivals, start):
     integers = zeros(types.int32, DOUBLES)
     doubles = zeros(types.float64, DOUBLES)

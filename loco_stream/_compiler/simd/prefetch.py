@@ -9,7 +9,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from loco_stream._arrays import Array
-from loco_stream._compiler.jit import PLAIN, overloaded
+from loco_stream._compiler.jit import overloaded
 
 Untyped: TypeAlias = Any  # numba's classes have no types
 _READ = 0
@@ -44,4 +44,4 @@ def _generate(
 
 @overloaded(prefetch)
 def _prefetch(array, k):
-    return (lambda array, k: None) if PLAIN else lambda array, k: _fetch(array, k)
+    return lambda array, k: _fetch(array, k)
