@@ -212,7 +212,7 @@ class ModelCore:
         n = len(given.numbers)
         if self.regression:
             values = targets(y, n)
-            self.admit_table(given, names, np.delete(np.arange(n), held))
+            self.admit_table(given, names, held)
             slots = np.zeros(n, np.int64)
         else:
             values = np.zeros(n)
@@ -231,7 +231,7 @@ class ModelCore:
         learned = np.delete(np.arange(n), held)
         distinct, places = labels(y, n, learned)
         slots = np.zeros(n, np.int64)
-        admitted = self.admit_table(given, names, learned, distinct)
+        admitted = self.admit_table(given, names, held, distinct)
         slots[learned] = np.array(admitted, np.int64)[places]
         return slots
 
@@ -239,16 +239,18 @@ class ModelCore:
         self,
         given: Table,
         names: Sequence[Hashable],
-        learned: Int64,
+        held: Sequence[int],
         labels: Sequence[Hashable] = (),
     ) -> list[int]:
         """Do what `admit` does with the columns, and the texts of the first row that is learned.
 
-        learned: positions of the rows that are learned; without any, nothing is admitted
+        held: rows that are not learned; if all are, nothing is admitted
         """
-        if len(learned) == 0:
+        kept_out = set(held)
+        first = next((row for row in range(len(given.numbers)) if row not in kept_out), None)
+        if first is None:
             return []
-        texts = [(names[j], cells[learned[0]]) for j, cells in given.texts.items()]
+        texts = [(names[j], cells[first]) for j, cells in given.texts.items()]
         is_new = self.slots.has_new_texts(texts)
         return self.admit(names, labels, texts if is_new else ())
 

@@ -291,7 +291,7 @@ class LOCOMultiTargetRegressor(IntervalEstimator[dict[Hashable, float]], base.Mu
                 return core.no_answers(0), core.no_radii(0)
             has_value = ~np.isnan(observed).all(axis=1)
             n_slots = len(core.slots)
-            slots = core.admit_table(inputs, names, np.flatnonzero(has_value), outputs)
+            slots = core.admit_table(inputs, names, np.flatnonzero(~has_value).tolist(), outputs)
             if not slots:  # without a value the targets are answered all the same
                 slots = core.admit(names, outputs)
             core.sequence = last
