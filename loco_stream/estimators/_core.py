@@ -246,6 +246,9 @@ class ModelCore:
 
         held: rows that are not learned; if all are, nothing is admitted
         """
+        is_known = (names, self.row.shape[1]) == self._in_order
+        if is_known and not labels and not given.texts:
+            return []
         kept_out = set(held)
         first = next((row for row in range(len(given.numbers)) if row not in kept_out), None)
         if first is None:
