@@ -22,9 +22,8 @@ class HoldOutPlan:
     share: probability with which a row is a candidate
     draws: random numbers; planning reads ahead and `take` consumes what was read
 
-    Its attributes:
-    is_pinned: whether a segment has started since the decision: it cannot be made again from the
-        hold-out, and is part of a checkpoint
+    Segments that start or are merged in the group change what the decision was made from, so that
+    a checkpoint holds it.
 
     Examples
     --------
@@ -38,7 +37,6 @@ class HoldOutPlan:
     def __init__(self, share: float, draws: UniformDraws) -> None:
         self.share = share
         self.draws = draws
-        self.is_pinned = False
         self._end = 0  # first row that is not decided
         self._places: dict[int, int] = {}  # of candidates, by row: their place in the hold-out
 
@@ -70,7 +68,6 @@ class HoldOutPlan:
     def _decide(self, index: int, hold: HoldOut) -> None:
         if index < self._end:
             return
-        self.is_pinned = False
         self._end = (index // GROUP + 1) * GROUP
         self._places = {}
         draws = iter(self.draws.ahead(2 * (self._end - index)))
@@ -86,15 +83,12 @@ class HoldOutPlan:
             else:
                 self._places[row] = int(next(draws) * n_candidates)
 
-    def export_state(self) -> list[Plain] | None:
-        """Return the decisions that are pinned as plain values; None if there are none."""
-        if not self.is_pinned:
-            return None
+    def export_state(self) -> list[Plain]:
+        """Return the decisions as plain values."""
         return [self._end, [[row, place] for row, place in self._places.items()]]
 
     def restore_state(self, state: list[Plain] | None) -> None:
-        """Continue from `export_state`."""
-        self.is_pinned = state is not None
+        """Continue from `export_state`; files of release 0.2 hold no decisions."""
         if state is not None:
             self._end, places = state
             self._places = {row: place for row, place in places}  # noqa: C416

@@ -655,7 +655,6 @@ class TaskMonitor:
     def _start_segment(self, at: int, began: str) -> None:
         """End the running segment and start the next one at position `at`."""
         self._timeline.start_segment(at, began, len(self._labels))
-        self._plan.is_pinned = True
         self._view.close_segment()
 
     def _class_of(self, y: Label) -> Label:

@@ -321,6 +321,25 @@ def test_rows_planned_before_a_task_began_are_held_out_by_a_restored_monitor():
     assert held(again, GROUP + 6, 2 * GROUP) == expected
 
 
+def test_a_restored_monitor_holds_out_the_same_rows_after_a_merge():
+    def held(monitor, first, last):
+        found = []
+        for i in range(first, last):
+            x = {"a": float(i), "task": float(i // (2 * GROUP))}
+            monitor.update(0, 0, x, i)
+            found.append(monitor.hold_out(x, 0, i))
+            monitor.rescore(Forgetful(), i)
+        return found
+
+    n = 4 * GROUP  # here the third task begins, and the first two segments are merged
+    monitor = TaskMonitor(tasks="column:task", max_segments=2, holdout=20, share=0.5)
+    held(monitor, 0, n + 6)
+    assert monitor.report()["n_merged_segments"] == 1
+    again = TaskMonitor()
+    again.restore_state(*monitor.export_state())
+    assert held(again, n + 6, n + GROUP) == held(monitor, n + 6, n + GROUP)
+
+
 def test_a_restored_hold_out_keeps_both_predictions_of_each_row():
     hold = HoldOut(3)
     for i in range(3):
