@@ -326,7 +326,8 @@ class ErrorThreshold:
     """Turns absolute errors of a regression into 0/1 errors for a test on error rates.
 
     An error counts as 1 if it exceeds the running .8-quantile of the errors before it: about one in
-    five while nothing changes, whatever the unit of y.
+    five while nothing changes, whatever the unit of y. Once large errors outnumber small ones by
+    1 / `rate`, the estimate starts again: errors of a machine at rest set no scale for good.
 
     Parameters
     ----------
@@ -334,6 +335,14 @@ class ErrorThreshold:
         Step of the quantile's estimate, relative to its own size, above 0 and below 1. Keep it
         slow compared with the detector's delay, or the quantile follows a rise of the errors
         before it is noticed.
+
+    Attributes
+    ----------
+    n
+        Number of errors up to 1 / `rate`; until then steps are 1 / `n`. From then on 1 / `rate`
+        plus the number by which large errors exceed small ones.
+    quantile
+        The estimate; 0 before the first error.
 
     Raises
     ------
@@ -369,8 +378,13 @@ class ErrorThreshold:
         absolute_error = plain(absolute_error)
         if not is_number(absolute_error) or not 0.0 <= absolute_error < math.inf:
             raise InputError(f"`absolute_error` must be a number from 0, got {absolute_error!r}")
-        self.n += 1
         is_large = int(absolute_error > self.quantile)
+        settled = math.ceil(1.0 / self.rate)
+        is_counted = is_large or self.n < settled
+        self.n = self.n + 1 if is_counted else max(settled, self.n - 1)
+        if self.n >= 2 * settled:
+            self.n = 1
+            self.quantile = 0.0
         if self.quantile <= 0.0:
             self.quantile = absolute_error
         else:

@@ -423,6 +423,25 @@ def test_the_error_threshold_follows_the_scale_and_passes_a_rise():
     assert 5000 <= alarms[0] < 5100
 
 
+@pytest.mark.parametrize("n_before", [1, 1000])
+@pytest.mark.parametrize("scale", [1e-12, 1e-4])
+def test_the_error_threshold_leaves_a_scale_that_is_far_too_small(scale, n_before):
+    errors = np.abs(np.random.default_rng(6).standard_normal(n_before + 3000))
+    errors[:n_before] *= scale
+    threshold = ErrorThreshold()
+    large = [threshold.update(error) for error in errors.tolist()]
+    assert np.mean(large[n_before + 800 : n_before + 1500]) == pytest.approx(0.2, abs=0.05)
+    assert np.mean(large[n_before + 1500 :]) == pytest.approx(0.2, abs=0.03)
+
+
+def test_the_error_threshold_notices_a_rise_while_the_scale_is_left():
+    threshold = ErrorThreshold()
+    errors = np.abs(np.random.default_rng(6).standard_normal(2200))
+    errors[2000:] *= 100.0
+    large = [threshold.update(error) for error in errors.tolist()]
+    assert np.mean(large[2000:2100]) > 0.95
+
+
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, float("nan"), "fast", None, True])
 def test_the_rate_of_the_error_threshold_lies_between_0_and_1(rate):
     with pytest.raises(ConfigError, match="`rate` must be a number above 0 and below 1, got"):

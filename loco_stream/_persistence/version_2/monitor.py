@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from loco_stream._persistence.content import Arrays, Config, State
+from loco_stream._persistence.content import Arrays, Config, Plain, State
 
+_SETTLED = 200  # errors from which on the steps of the threshold of errors are constant
 _SETTINGS = {"detector": "drift_detector", "task": "problem"}
 
 
@@ -32,11 +33,16 @@ def monitor_config(old: State) -> Config:
         "timeline": _timeline(old["timeline"]),
         "draws": old["draws"],
         "planned": None,
-        "threshold": old["rate"],
+        "threshold": _threshold(*old["rate"]),
         "last": old["last"],
         "unscored": old["fresh"],
         "unexamined": old["waiting"],
     }
+
+
+def _threshold(n: int, quantile: float) -> list[Plain]:
+    """Return the numbers of the threshold of errors, which counted all errors before."""
+    return [min(n, _SETTLED), quantile]
 
 
 def _timeline(old: State) -> Config:

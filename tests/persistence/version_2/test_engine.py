@@ -11,6 +11,8 @@ from loco_stream import load
 from loco_stream._persistence.content import Saved, with_prefix
 from loco_stream._persistence.version_2.engine import CHECKPOINTS, _events
 from loco_stream._persistence.version_2.models import convert_ticket
+from loco_stream._persistence.version_2.monitor import _threshold
+from loco_stream.drift import ErrorThreshold
 
 FOLDER = Path(__file__).parents[2] / "data" / "golden" / "v0_2_tickets"
 
@@ -71,3 +73,12 @@ def test_predictions_of_rows_with_a_delayed_label_are_converted(arrays, ticket):
         [9, "label", [*waiting(converted), None, None]],
         [10, "label", [*waiting(None), None, None]],
     ]
+
+
+def test_the_threshold_of_errors_goes_on_from_its_quantile():
+    threshold = ErrorThreshold()
+    threshold.n, threshold.quantile = _threshold(100_000, 2.5)
+    assert threshold.update(3.0) == 1
+    assert threshold.update(2.4) == 0
+    assert threshold.quantile == pytest.approx(2.5, rel=0.01)
+    assert _threshold(7, 2.5) == [7, 2.5]
