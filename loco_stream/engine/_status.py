@@ -234,9 +234,10 @@ class StatusBoard:
 
     def _joins(self) -> list[str]:
         """Return what is to be said about labels, and about columns that were not used."""
-        found = (self._commits.waiting_for, self._monitor.missing_column, self._on_classes)
+        monitor = self._monitor
+        on_monitor = (monitor.missing_column, monitor.untested_columns)
         return [
-            *filter(None, found),
+            *filter(None, (self._commits.waiting_for, *on_monitor, self._on_classes)),
             *self._trainer.pending.sentences(),
             *self._handler.text_columns.sentences(),
         ]

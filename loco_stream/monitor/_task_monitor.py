@@ -15,6 +15,7 @@ from loco_stream._numbers import plain, to_number
 from loco_stream._persistence.content import Arrays, Config, State, with_prefix, without_prefix
 from loco_stream._renamed import renamed
 from loco_stream._rng import derive_key
+from loco_stream._text import listed
 from loco_stream.drift import ConceptDetector, ErrorThreshold
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.monitor._alarm import AlarmLog, DriftAlarm
@@ -94,7 +95,7 @@ class TaskMonitor:
     detector_options
         Keyword arguments of the test.
     inputs
-        Whether changes of the inputs are detected too.
+        Whether changes of the inputs are detected too, in the features of the first row.
     tasks
         "auto": alarms start segments. "given": only `begin_task` does. "none": nothing does.
         "column:NAME": a new value of the feature NAME does, and the value names the task.
@@ -192,6 +193,15 @@ class TaskMonitor:
     def missing_column(self) -> str:
         """A sentence on a task column that no row so far had a value in; empty if there is none."""
         return self._column.missing
+
+    @property
+    def untested_columns(self) -> str:
+        """A sentence on columns whose changes are not detected; empty if there are none."""
+        late = () if self._view.detector is None else self._codec.names[self._view.width :]
+        if not late:
+            return ""
+        named = listed(map(str, late))
+        return f"input drift is not tested in columns that came after the first row: {named}"
 
     def update(
         self, y: Label, y_pred: Label, x: Row, index: int, features: Names | None = None

@@ -503,6 +503,22 @@ def test_dirty_rows_leave_finite_statistics():
     assert np.isfinite(monitor._view.detector.level).all()
 
 
+def test_columns_in_which_input_drift_is_not_tested_are_named():
+    monitor = TaskMonitor(holdout=0)
+    without = TaskMonitor(holdout=0, inputs=False)
+    assert monitor.untested_columns == ""
+    for i in range(GROUP):
+        x = {"a": 1.0} if i < 20 else {"a": 1.0, "heat": 2.0, "load": 3.0}
+        for one in (monitor, without):
+            one.update(0, 0, x, i)
+    sentence = "input drift is not tested in columns that came after the first row: heat, load"
+    assert monitor.untested_columns == sentence
+    assert without.untested_columns == ""
+    again = TaskMonitor()
+    again.restore_state(*monitor.export_state())
+    assert again.untested_columns == sentence
+
+
 def test_the_codec_restores_the_row():
     codec = RowCodec()
     samples = [
