@@ -241,7 +241,14 @@ class ConceptDetector:
         """Take errors in order and return True, if the state is "stable" after each of them.
 
         Otherwise, and with a test that cannot take many errors at once, nothing is changed.
+
+        Raises
+        ------
+        InputError
+            One of `errors` is neither 0 nor 1.
         """
+        if not {0, 1}.issuperset(errors):
+            raise InputError(f"`errors` must be 0 or 1 each, got {errors!r}")
         test = self._test
         if not isinstance(test, HDDMA):
             return False
@@ -249,7 +256,7 @@ class ConceptDetector:
         gate = self._gate.copy()
         states = np.zeros(len(errors), np.int64)
         n = self._follow(test, gate, np.array(errors, np.float64), states)
-        if n < len(errors) or states[-1] != _STABLE:
+        if n < len(errors) or states.any():
             test.numbers[:] = numbers
             return False
         self._gate = gate

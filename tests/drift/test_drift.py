@@ -128,6 +128,10 @@ def test_errors_for_a_test_of_river_are_not_taken_in_groups():
     assert len(detector.export_state()["recent"]) == 0
 
 
+def test_no_errors_change_nothing():
+    assert ConceptDetector().update_if_stable([])
+
+
 def test_one_sided_alarms_are_those_of_river_or_come_earlier():
     slow = _errors(np.r_[np.full(2000, 0.1), np.full(3000, 0.2)])
     fast = _errors(np.r_[np.full(2000, 0.1), np.full(1000, 0.6)])
@@ -495,6 +499,8 @@ def test_an_error_that_is_neither_0_nor_1_is_refused_and_changes_nothing(detecto
         detector.update(0)
     with pytest.raises(InputError, match=r"^`error` must be 0 or 1, got "):
         detector.update(error)
+    with pytest.raises(InputError, match=r"^`errors` must be 0 or 1 each, got "):
+        detector.update_if_stable([0, error])
     assert "drift" in [detector.update(1) for _ in range(200)]
 
 
