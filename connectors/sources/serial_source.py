@@ -109,10 +109,12 @@ class SerialSource(BrokerSource):
             if self._device is None:
                 self._open()
             content = self._device.read(self._device.in_waiting or 1)
-        except OSError:  # unplugged
+        except OSError:
+            self._note_lost("the device is unplugged")
             self.close()
             time.sleep(TICK)
             return []
+        self._note_back()
         *lines, self._partial = (self._partial + content).split(b"\n")
         if len(self._partial) > _MAX_LINE:
             lines.append(self._partial)

@@ -42,18 +42,19 @@ class ServiceState:
 
     @property
     def status(self) -> Mapping[str, Any]:
-        """The engine's status; without an engine, the phase and what the source left out."""
+        """The engine's status; without an engine, the phase and the state of the source."""
         if self.engine is None:
-            return {"phase": self.phase, "n_samples": 0, **self._unused()}
+            return {"phase": self.phase, "n_samples": 0, **self._of_source()}
         return {"phase": "running", **self.engine.status}
 
-    def _unused(self) -> Mapping[str, Any]:
+    def _of_source(self) -> Mapping[str, Any]:
         if self.source is None:
             return {}
         from loco_stream.engine._data_quality import DataQuality
 
         counted = DataQuality(self.source, takes_text=True).report()
-        return {key: counted[key] for key in ("n_unused", "unused")}
+        unused = {key: counted[key] for key in ("n_unused", "unused")}
+        return {**unused, "outage": self.source.outage or None}
 
     @property
     def alarm(self) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from operator import not_
 from typing import TypeAlias
 
@@ -24,7 +24,7 @@ Counts: TypeAlias = dict[Hashable, int]
 _MAX_NAMES = 4096  # features counted by name: as many as a model may have
 # Names that no model knows come from outside: their sender must not fill the memory.
 _MAX_UNKNOWN = 64
-_LOST_ROWS = 100  # with a feature, and then without it
+_LOST_ROWS = 100  # with a value of a feature, and then without one
 _SHOWN = 5  # columns with a sentence of their own
 
 
@@ -36,6 +36,7 @@ class DataQuality:
 
     source: its `skipped`, `stats` and `last_error` are included
     takes_text: whether the model learns from texts
+    is_left_out: whether the engine leaves out a column, which then comes no longer
 
     Examples
     --------
@@ -47,11 +48,19 @@ class DataQuality:
     ({'colour': 1.0}, ["column 'colour' had no usable number in any of 2 rows and was not learned"])
     """
 
-    def __init__(self, source: Source, takes_text: bool) -> None:
+    def __init__(
+        self,
+        source: Source,
+        takes_text: bool,
+        is_left_out: Callable[[Hashable], bool] = lambda _name: False,
+    ) -> None:
         self._source = source
         self.takes_text = takes_text
+        self._is_left_out = is_left_out
         self._rows: Counts = {}  # rows in which a feature was named
         self._masked: Counts = {}
+        # masked values that follow one another: their number, and that in `_rows` after the last
+        self._masked_runs: dict[Hashable, tuple[int, int]] = {}
         self._names: Features = ()  # of the last rows, which are not in `_rows` yet
         self._n_named = 0  # the number of these rows
         self._n_rows = 0  # all rows before these
@@ -73,7 +82,7 @@ class DataQuality:
             return
         for name, value in x.items():
             if not self._is_input(value):
-                self._mask(name, 1)
+                self._mask(name, 1, 1, 1)
 
     def count_block(self, X: Array, features: Features) -> None:
         """Count rows of an array (n, n_features), in which NaN, or what is no input, is masked."""
@@ -81,7 +90,9 @@ class DataQuality:
         absent = self._absent(X) if X.dtype.hasobject else np.isnan(X)
         if absent.any():
             for j in np.flatnonzero(absent.any(axis=0)).tolist():
-                self._mask(features[j], int(absent[:, j].sum()))
+                n = int(absent[:, j].sum())
+                n_last = _n_last(absent[:, j])
+                self._mask(features[j], n, n_last, len(X))
 
     def _absent(self, X: Array) -> Bool:
         """Return which objects are no input."""
@@ -128,8 +139,19 @@ class DataQuality:
             self._last.update(dict.fromkeys(known, self._n_rows))
         self._n_named = 0
 
-    def _mask(self, name: Hashable, n: int) -> None:
+    def _mask(self, name: Hashable, n: int, n_last: int, n_rows: int) -> None:
+        """Count the masked values of a feature in the last rows.
+
+        n_last: those after the last value
+        n_rows: the number of these rows
+        """
         _count_bounded(self._masked, [name], n, _MAX_NAMES)
+        if name not in self._masked:
+            return
+        end = self._rows.get(name, 0) + self._n_named
+        n_before, before = self._masked_runs.get(name, (0, 0))
+        goes_on = n_last == n_rows and before == end - n_rows
+        self._masked_runs[name] = (n_last + n_before if goes_on else n_last, end)
 
     @property
     def skipped(self) -> dict[str, int]:
@@ -156,8 +178,9 @@ class DataQuality:
         self._flush_names()
         skipped = self.skipped
         n_malformed = self.n_malformed
+        lost = self.lost
         return {
-            "masked": {name: n / self._rows.get(name, n) for name, n in self._masked.items()},
+            "masked": self._masked_shares(),
             "n_masked": sum(self._masked.values()),
             "skipped": skipped,
             "n_malformed": n_malformed,
@@ -165,24 +188,31 @@ class DataQuality:
             "n_unused": sum(skipped.values()) + n_malformed,
             "unknown_features": dict(self._requests.unknown),
             "missing_features": dict(self._requests.missing),
-            "unused": list(self._sentences(skipped, n_malformed)),
+            "n_lost_columns": len(lost),
+            "unused": list(self._sentences(skipped, n_malformed, lost)),
         }
 
-    def _sentences(self, skipped: Mapping[str, int], n_malformed: int) -> Iterator[str]:
+    def _masked_shares(self) -> dict[Hashable, float]:
+        return {name: n / self._rows.get(name, n) for name, n in self._masked.items()}
+
+    def _sentences(
+        self, skipped: Mapping[str, int], n_malformed: int, lost: Mapping[Hashable, str]
+    ) -> Iterator[str]:
         if skipped:
-            kinds = ", ".join(f"{n:,} {kind}" for kind, n in skipped.items())
-            last = self.last_error("skipped")
-            rows = counted(sum(skipped.values()), "row")
-            yield f"{rows} left out ({kinds}); the last error: {last}"
+            yield f"{_left_out(skipped)}; the last error: {self.last_error('skipped')}"
         if n_malformed:
             messages = counted(n_malformed, "message")
             yield f"{messages} not understood; the last error: {self.last_error('malformed')}"
         yield from self._column_sentences()
-        yield from self._lost_sentences()
+        yield from _first(list(lost.values()), "more columns are lost")
         if self._requests.unknown:
             yield f"rows to predict had unknown features: {_listed(self._requests.unknown)}"
         if self._requests.missing:
             yield f"rows to predict lacked features: {_listed(self._requests.missing)}"
+
+    @property
+    def _what(self) -> str:
+        return "usable value" if self.takes_text else "usable number"
 
     def _masked_in_order(self) -> Counts:
         """Return the masked values by feature, in the order of the features."""
@@ -190,9 +220,9 @@ class DataQuality:
         return {**named, **self._masked}
 
     def _column_sentences(self) -> Iterator[str]:
-        what = "usable value" if self.takes_text else "usable number"
         masked = self._masked_in_order()
         worst = sorted(masked, key=lambda name: -masked[name] / self._rows.get(name, 1))
+        what = self._what
         for name in worst[:_SHOWN]:
             n = self._masked[name]
             n_rows = self._rows.get(name, n)
@@ -204,21 +234,47 @@ class DataQuality:
         if len(worst) > _SHOWN:
             yield f"{len(worst) - _SHOWN} more columns had no {what} in some rows"
 
-    def _lost_sentences(self) -> Iterator[str]:
-        """Yield a sentence per feature that came with every row, and then with none."""
-        lost = [
-            name
+    @property
+    def lost(self) -> dict[Hashable, str]:
+        """A sentence per feature that came, and whose values come no longer."""
+        self._flush_names()
+        return {**self._without_values(), **self._absent_names()}
+
+    def _absent_names(self) -> dict[Hashable, str]:
+        """Return a sentence per feature that came with every row, and then with none."""
+        return {
+            name: f"column {name!r} came with each of the first {n:,} rows, and with none of the "
+            f"{self._n_rows - n:,} rows since{self._in_place(n)}"
             for name, n in self._rows.items()
-            if self._last.get(name) == n and n >= _LOST_ROWS and self._n_rows - n >= _LOST_ROWS
+            if self._last.get(name) == n
+            and n >= _LOST_ROWS
+            and self._n_rows - n >= _LOST_ROWS
+            and not self._is_left_out(name)
+        }
+
+    def _in_place(self, n: int) -> str:
+        """Return the features that came with every row after the first n, and with none before."""
+        new = [
+            name
+            for name, rows in self._rows.items()
+            if rows == self._n_rows - n and self._last.get(name) == self._n_rows
         ]
-        for name in lost[:_SHOWN]:
-            n = self._rows[name]
-            yield (
-                f"column {name!r} came with each of the first {n:,} rows, and with none of the "
-                f"{self._n_rows - n:,} rows since"
-            )
-        if len(lost) > _SHOWN:
-            yield f"{len(lost) - _SHOWN} more columns do not come any more"
+        more = f" and {len(new) - _SHOWN} more" if len(new) > _SHOWN else ""
+        return f", which have {', '.join(map(repr, new[:_SHOWN]))}{more} instead" if new else ""
+
+    def _without_values(self) -> dict[Hashable, str]:
+        """Return a sentence per feature that had values, and has none in its last rows."""
+        lost = {}
+        for name, (n, end) in self._masked_runs.items():
+            n_before = end - n
+            n_values = end - self._masked[name]
+            if end == self._rows.get(name) and _is_unexpected(n, n_values, n_before):
+                many = "each" if n_values == n_before else f"{n_values:,}"
+                lost[name] = (
+                    f"column {name!r} had a {self._what} in {many} of the first {n_before:,} rows, "
+                    f"and in none of the {n:,} rows since"
+                )
+        return lost
 
     def export_state(self) -> Config:
         """Return everything as plain values, with what the source has counted so far."""
@@ -243,6 +299,7 @@ class DataQuality:
         self._n_rows = state["n_rows"]
         self._last = {name: self._rows[name] for name in state["steady"]}
         self._masked = dict(state["masked"])
+        self._masked_runs = {}
         self._requests.unknown = dict(state["unknown"])
         self._requests.missing = dict(state["missing"])
         self._skipped = Counter(state["skipped"])
@@ -271,6 +328,17 @@ class _RequestedNames:
             _count_bounded(self.missing, missing, rows, _MAX_UNKNOWN)
 
 
+def _is_unexpected(n: int, n_values: int, n_before: int) -> bool:
+    """Whether a hundred values would have come in n rows, if they came as in the rows before."""
+    return n_values >= _LOST_ROWS and n * n_values >= _LOST_ROWS * n_before
+
+
+def _n_last(absent: Bool) -> int:
+    """Return the number of absent values after the last that is present."""
+    present = np.flatnonzero(~absent)
+    return len(absent) - 1 - int(present[-1]) if present.size else len(absent)
+
+
 def _without(names: Features, others: set[Hashable]) -> list[Hashable]:
     return [name for name in names if name not in others]
 
@@ -279,6 +347,18 @@ def _count_bounded(counts: Counts, names: Iterable[Hashable], n: int, most: int)
     for name in names:
         if name in counts or len(counts) < most:
             counts[name] = counts.get(name, 0) + n
+
+
+def _left_out(skipped: Mapping[str, int]) -> str:
+    kinds = ", ".join(f"{n:,} {kind}" for kind, n in skipped.items())
+    return f"{counted(sum(skipped.values()), 'row')} left out ({kinds})"
+
+
+def _first(sentences: Sequence[str], more: str) -> Iterator[str]:
+    """Yield the first sentences, and one with the number of the others."""
+    yield from sentences[:_SHOWN]
+    if len(sentences) > _SHOWN:
+        yield f"{len(sentences) - _SHOWN} {more}"
 
 
 def _listed(names: Mapping[Hashable, int]) -> str:

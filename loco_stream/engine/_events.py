@@ -69,10 +69,11 @@ class EventHandler:
         strict: bool,
     ) -> None:
         self.trainer = trainer
-        self.quality = DataQuality(source, trainer.adapter.takes_text)
         self.strict = strict
         has_categories = trainer.adapter.takes_blocks and trainer.adapter.takes_text
         self.text_columns = TextColumns(has_categories, source.used)
+        is_left_out = self.text_columns.is_left_out
+        self.quality = DataQuality(source, trainer.adapter.takes_text, is_left_out)
         self.n_rows = 0
         self.n_rejected = 0
         self.rejection: str | None = None

@@ -71,7 +71,7 @@ def readings(status: Mapping[str, Any]) -> Iterator[Reading]:
 
     Examples
     --------
-    >>> [(one.name, one.points[0].value) for one in readings({"n_samples": 3, "alarm": None})]
+    >>> [(one.name, one.points[0].value) for one in readings({"n_samples": 3})][:2]
     [('loco_rows_learned', 3), ('loco_alarm', False)]
     """
     for key in keys_for(problem_of(status), detector="n_alarms" in status):

@@ -67,6 +67,7 @@ class StatusBoard:
         self._updated_at = 0.0
         self._has_warned = False  # of a task column that no row has
         self._on_classes = ""  # note on classes that may be values
+        self._logged_columns: set[Hashable] = set()  # that were lost
         self.status = self._measure()  # zeros for a reader before the run
 
     @property
@@ -173,6 +174,7 @@ class StatusBoard:
             if isinstance(self._trainer.adapter, ForecastAdapter):
                 self._slow |= self._trainer.adapter.scores.report()  # by step ahead
             self._look_at_classes()
+            self._look_at_columns()
             self._slow_at = now
 
     def _look_at_classes(self) -> None:
@@ -183,6 +185,15 @@ class StatusBoard:
         if note and note != self._on_classes:
             _log.warning("%s", note)
         self._on_classes = note
+
+    def _look_at_columns(self) -> None:
+        """Log once that a column of a live source is lost; the end of other runs is near."""
+        if not self._source.is_live:
+            return
+        for name, sentence in self._handler.quality.lost.items():
+            if name not in self._logged_columns:
+                self._logged_columns.add(name)
+                _log.warning("%s", sentence)
 
     def _measure(self) -> Config:
         self._renew_slow(time.monotonic())
@@ -215,6 +226,7 @@ class StatusBoard:
         return {
             "checkpoint_age": None if store is None else store.age,
             "alarm": self._commits.alarm,
+            "outage": self._source.outage or None,
             "waiting_for": self._commits.waiting_for,
             "notes": self._notes(),
         }

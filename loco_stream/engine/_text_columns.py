@@ -94,6 +94,10 @@ class TextColumns:
         self._odd: dict[Hashable, _OddCells] = {}
         self._as_texts: dict[Hashable, str] = {}  # an example per column of numbers as texts
 
+    def is_left_out(self, name: Hashable) -> bool:
+        """Return whether a column is left out."""
+        return name in self._left_out
+
     def select(self, x: Mapping[Any, Any], row: int = 0) -> Mapping[Any, Any]:
         """Return a row without the columns that are left out; `row` is its number."""
         if not self._is_active:

@@ -77,6 +77,8 @@ _OTHERS = (
               "values_masked", "counter"),
     ReportKey("masked", "share of the rows of a feature with a missing or non-numeric value",
               "fraction", "masked_share", "shares"),
+    ReportKey("n_lost_columns", "columns that came with every row and come no longer, or whose "
+              "values come no longer", "columns", "columns_lost"),
     ReportKey("n_fill_values", "inputs, and labels that are numbers, that equalled one of "
               "`missing_values` and count as missing", "values", "fill_values", "counter",
               label="fill values"),
@@ -146,6 +148,8 @@ _OTHERS = (
     ReportKey("alarm",
               "1 while nothing can be stored, or the last 100 rows all failed; in the report, why",
               "", "alarm", "flag"),
+    ReportKey("outage", "1 while the source cannot reach its broker, server or device; in the "
+              "report, why", "", "source_outage", "flag"),
     ReportKey("notes", "a sentence per problem that did not end the run", kind="list"),
     ReportKey("n_drifts", "drift alarms", "", "drifts", "counter"),
     ReportKey("n_merged_segments", "segments merged into others", "", "segments_merged",

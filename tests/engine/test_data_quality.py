@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import date
 from decimal import Decimal
 
@@ -13,6 +14,7 @@ from loco_stream import LOCOClassifier, StreamEngine
 from loco_stream.engine import Report
 from loco_stream.engine._data_quality import DataQuality
 from loco_stream.engine._source_reader import PairSource
+from loco_stream.engine._text_columns import TextColumns
 from loco_stream.errors import LocoStreamWarning
 from loco_stream.stream import Block, PredictRequest, Sample
 
@@ -169,6 +171,74 @@ def test_a_feature_that_came_always_and_comes_no_longer_is_named():
         "column 'a' came with each of the first 500 rows, and with none of the 150 rows since"
     )
     assert again.report()["unused"] == [sentence, lost.format(n=350)]
+
+
+def test_a_feature_that_comes_without_values_from_some_row_on_is_named():
+    """It died without a word where the sender went on naming it; `d` is sparse, `e` came back."""
+    rows = [
+        {
+            "a": float(i),
+            "b": None if i >= 300 else 1.0,
+            "c": None if i >= 450 else 1.0,
+            "d": 1.0 if i % 10 == 0 and i < 300 else None,
+            "e": None if 300 <= i < 499 else 1.0,
+        }
+        for i in range(500)
+    ]
+    sentence = (
+        "column 'b' had a usable value in each of the first 300 rows, and in none of the 200 rows "
+        "since"
+    )
+    by_row = DataQuality(PairSource([]), takes_text=True)
+    for x in rows:
+        by_row.count_row(x)
+    assert by_row.lost == {"b": sentence}
+    assert by_row.report()["n_lost_columns"] == 1
+    in_blocks = DataQuality(PairSource([]), takes_text=True)
+    X = np.array([list(x.values()) for x in rows], np.float32)
+    for begin in range(0, 500, 64):
+        in_blocks.count_block(X[begin : begin + 64], tuple(rows[0]))
+    assert in_blocks.lost == {"b": sentence}
+
+
+def test_a_column_of_texts_that_is_left_out_is_not_lost():
+    columns = TextColumns(True)
+    quality = DataQuality(PairSource([]), True, columns.is_left_out)
+    for i in range(800):
+        x = {"a": 1.0, "note": f"text {i}" if i % 10 == 0 else None}
+        quality.count_row(columns.select(x, i))
+    assert columns.is_left_out("note")
+    assert quality.lost == {}
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_a_column_that_is_renamed_is_logged_once_while_a_service_runs(is_live, caplog):
+    class Rows(PairSource):
+        name = "rows"
+
+        def __iter__(self):
+            for i in range(900):
+                yield Sample({"temperature" if i >= 600 else "temp": float(i), "b": 1.0}, i % 2)
+                if i == 799:  # the status is renewed once per second
+                    engine._board.refresh(engine)
+                    found.extend(engine.status["unused"])
+                    logged.extend(caplog.messages)
+
+    found, logged = [], []
+    rows = Rows([])
+    rows.is_live = is_live
+    engine = StreamEngine(LOCOClassifier(hidden_sizes=(4,), seed=0), rows)
+    with caplog.at_level("WARNING", "loco_stream.engine"):
+        report = engine.run()
+    renamed = re.compile(
+        "column 'temp' came with each of the first 600 rows, and with none of the (.*) rows since, "
+        "which have 'temperature' instead"
+    )
+    assert [bool(renamed.fullmatch(sentence)) for sentence in found] == [True]
+    assert [bool(renamed.fullmatch(line)) for line in logged] == [True] * is_live
+    assert [line for line in caplog.messages if "came with" in line] == logged
+    assert [renamed.fullmatch(sentence)[1] for sentence in report["unused"]] == ["300"]
+    assert report["n_lost_columns"] == 1
 
 
 def test_after_a_resume_no_feature_is_named_that_did_not_come_with_every_row():

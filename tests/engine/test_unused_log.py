@@ -1,11 +1,14 @@
-"""What a live source leaves out is in the log while the stream runs."""
+"""What a live source leaves out, and that it is out of reach, is known while the stream runs."""
 
 import logging
 
 import pytest
+from river import naive_bayes
 
+from loco_stream import StreamEngine
 from loco_stream._cli._service_state import ServiceState
 from loco_stream.engine import _unused_log as unused_log
+from loco_stream.engine._readings import readings
 from loco_stream.engine._source_reader import SourceReader
 from loco_stream.stream import Source
 
@@ -71,3 +74,20 @@ def test_the_status_has_them_while_there_is_no_model(n):
     state.source.stats["malformed"] = n
     assert state.status["n_unused"] == n
     assert len(state.status["unused"]) == bool(n)
+    assert state.status["outage"] is None
+
+
+def test_an_outage_of_the_source_is_in_status_report_and_metrics():
+    """A broker that was down showed in the log alone."""
+
+    class Lost(Broker):
+        outage = "the broker does not answer"
+
+    state = ServiceState()
+    state.source = Lost()
+    assert state.status["outage"] == "the broker does not answer"
+    engine = StreamEngine(naive_bayes.GaussianNB(), Lost())
+    report = engine.run()
+    assert engine.status["outage"] == report["outage"] == "the broker does not answer"
+    outages = [one for one in readings(engine.status) if one.name == "loco_source_outage"]
+    assert [point.value for one in outages for point in one.points] == [True]

@@ -82,11 +82,13 @@ def test_an_unplugged_device_is_waited_for(device):
     device.unplug()
     rounds = iter(source)
     assert [next(rounds) for _ in range(3)] == [[]] * 3
+    assert source.outage == "the device is unplugged"
     device.plug()
     next(rounds)
     device.send("3,4\n")
     (event,) = drain(source, lambda e: len(e) == 1)
     assert (event.x, event.seq) == ({"a": 3, "b": 4}, 1)
+    assert source.outage == ""
     source.close()
 
 
