@@ -145,7 +145,7 @@ class Connector:
     @property
     def limit_options(self) -> dict[str, OptionType]:
         """Bounds on what other processes may send, where they can."""
-        return options_of(Limits) if "limits" in signature(self.build).parameters else {}
+        return options_of(Limits) if "limits" in options_of(self.build) else {}
 
     @property
     def has_server(self) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from loco_stream.connectors import ZMQSender, ZMQSource, open_source
+from loco_stream.connectors._urls import check_url
 from loco_stream.connectors.ls1 import _connections as connections
 from loco_stream.connectors.ls1 import _remote_source
 from loco_stream.connectors.ls1._limits import Limits
@@ -403,6 +404,25 @@ def test_limits_are_options_of_the_url(url, text):
     source = open_source("zmq+reply://127.0.0.1:*?sources=3&forget=0.5", limits={"rows": "7"})
     assert (source._limits.sources, source._limits.forget, source._limits.rows) == (3, 0.5, 7)
     source.close()
+
+
+@pytest.mark.parametrize("scheme", ["mqtt", "redis", "kafka", "nats", "opcua"])
+def test_limits_are_options_of_the_url_of_a_broker(scheme):
+    """They had the bounds, but no URL set them."""
+    check_url(f"{scheme}://127.0.0.1:1/rows?sources=5000&name_bytes=99")
+    with pytest.raises(ConfigError, match=f"{scheme}: `sources` must be a whole number"):
+        check_url(f"{scheme}://127.0.0.1:1/rows?sources=many")
+
+
+def test_limits_reach_a_source_of_messages():
+    master, slave = os.openpty()
+    url = f"serial:{os.ttyname(slave)}?sources=5000"
+    source = open_source(url, limits={"name_bytes": "99"}, endless=True)
+    assert (source._limits.sources, source._limits.name_bytes) == (5000, 99)
+    assert source._endless
+    source.close()
+    os.close(master)
+    os.close(slave)
 
 
 def test_limits_are_for_sources_with_peers():
