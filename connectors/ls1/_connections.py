@@ -76,6 +76,9 @@ class ConnectionLimiter:
     ----------
     n_cut
         Number of connections that were shut down.
+    n_ended
+        Number of those that ended otherwise: the peer has left, or libzmq has closed it, as it
+        does without a word after the header of a frame beyond `frame_bytes`.
     is_drained
         Whether the engine has received everything since the last check.
     """
@@ -84,6 +87,7 @@ class ConnectionLimiter:
         self, socket: zmq.Socket[bytes], limits: Limits, backlog: int, curve: bool
     ) -> None:
         self.n_cut = 0
+        self.n_ended = 0
         self.is_drained = False
         self._max_bytes = 2 * limits.frame_bytes + backlog
         self._max_connections = max(8, min(limits.connections, _free_files() - _RESERVED_FILES))
@@ -142,8 +146,8 @@ class ConnectionLimiter:
             event = recv_monitor_message(self._monitor)
             if event["event"] == zmq.EVENT_ACCEPTED:
                 self._open[int(event["value"])] = _Connection(now)
-            else:
-                self._open.pop(int(event["value"]), None)
+            elif self._open.pop(int(event["value"]), None) is not None:
+                self.n_ended += 1
 
     def shut(self, fd: int) -> None:
         """Shut a connection down; libzmq then frees what it has received of it."""

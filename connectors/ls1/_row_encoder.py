@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from loco_stream._arrays import AnyFloat, Float32, Float64
 from loco_stream._numbers import NO_NUMBERS, masked, require_number, shown, to_number
 from loco_stream._text import counted
+from loco_stream.connectors.ls1._limits import DEFAULT_LIMITS
 from loco_stream.connectors.ls1._messages import SchemaPayload, encode
 from loco_stream.connectors.ls1._wire import pair_dtype
 from loco_stream.errors import ConfigError, InputError
@@ -40,6 +41,8 @@ class RowEncoder:
         ``"classification"`` or ``"regression"``.
     sequence
         Column of the sequence id, or None.
+    max_bytes
+        Bytes that the message of a row may have.
 
     Examples
     --------
@@ -55,8 +58,10 @@ class RowEncoder:
         units: Sequence[str] | None,
         task: Literal["classification", "regression"],
         sequence: str | None = None,
+        max_bytes: int = DEFAULT_LIMITS.frame_bytes,
     ) -> None:
         self.task = task
+        self._max_bytes = max_bytes
         self._sequence = sequence
         self._slots = {str(name): j for j, name in enumerate(features or ())}
         self._classes = {str(label): j for j, label in enumerate(classes or ())}
@@ -169,12 +174,24 @@ class RowEncoder:
         return values
 
     def named_message(self, x: Named, y: object, seq: int, t: float) -> bytes:
-        """Return the MessagePack of a row by name."""
+        """Return the MessagePack of a row by name.
+
+        Raises
+        ------
+        InputError
+            It is too long: the engine would close the connection without a word.
+        """
         label: float | str | None = None
         if y is not None:
             code = self._encode_label(y)
             label = code if self.task == "regression" else list(self._classes)[int(code)]
-        return encode({"x": x, "y": label, "seq": seq, "t": t})
+        body = encode({"x": x, "y": label, "seq": seq, "t": t})
+        if len(body) > self._max_bytes:
+            raise InputError(
+                f"`x` must have at most {self._max_bytes:,} bytes as a message (`frame_bytes`), "
+                f"got {len(body):,}"
+            )
+        return body
 
     def labels(self, y: object, n: int) -> NDArray[np.generic] | None:
         """Return n labels as they are on the wire; None if all are missing.

@@ -18,8 +18,9 @@ from numpy.typing import ArrayLike
 
 from loco_stream._arrays import Float32
 from loco_stream._checks import checks_types
-from loco_stream.connectors._base.checks import check_seconds
+from loco_stream.connectors._base.checks import check_positive, check_seconds
 from loco_stream.connectors.ls1._client_session import Batch
+from loco_stream.connectors.ls1._limits import DEFAULT_LIMITS
 from loco_stream.connectors.ls1._messages import Hello, SchemaPayload
 from loco_stream.connectors.ls1._push_link import PushLink
 from loco_stream.connectors.ls1._reliable_link import ReliableLink
@@ -79,6 +80,9 @@ class ZMQSender:
         epoch continues after the engine's last durable row; see `connect`.
     buffer
         Reliable: rows kept that are not acked.
+    frame_bytes
+        Bytes that the message of a row with texts may have: the engine closes the connection of a
+        longer one. Change it where `frame_bytes` in the engine's `Limits` differs.
     timeout
         Seconds to wait for room or for an answer. None waits indefinitely for room and in
         `connect`, and 120 s in `flush` and `predict`. After 5 s without an engine there is a
@@ -100,7 +104,7 @@ class ZMQSender:
     SourceTimeoutError
         Nothing was answered within `timeout`. It is a `SourceError` and a `TimeoutError`.
     InputError
-        A row does not fit the schema.
+        A row does not fit the schema, or is too long.
 
     Examples
     --------
@@ -130,6 +134,7 @@ class ZMQSender:
         predict: bool = False,
         epoch: int | None = None,
         buffer: int = 8192,
+        frame_bytes: int = DEFAULT_LIMITS.frame_bytes,
         timeout: float | None = None,
         linger: float = 5.0,
         bind: bool | None = None,
@@ -141,8 +146,9 @@ class ZMQSender:
         if buffer < 2 * _BLOCK:
             raise ConfigError(f"`buffer` must be at least {2 * _BLOCK} rows, got {buffer}")
         self.name = name if name is not None else f"{host.gethostname()}-{os.getpid()}"
-        self._encoder = RowEncoder(features, classes, units, task, sequence)
+        self._encoder = RowEncoder(features, classes, units, task, sequence, frame_bytes)
         check_seconds(timeout=timeout, linger=linger)
+        check_positive(frame_bytes=frame_bytes)
         self._timeout = math.inf if timeout is None else timeout
         self._linger = linger
         kind = zmq.DEALER if reliable else {"push": zmq.PUSH, "pub": zmq.PUB}[mode]

@@ -216,8 +216,13 @@ class ZMQSource(Source):
     def stats(self) -> dict[str, int]:
         """Counts of messages and rows, and of what was wrong with them."""
         refused = 0 if self._keys is None else self._keys.n_refused
-        cut = 0 if self._limiter is None else self._limiter.n_cut
-        return {**self._sources.stats, "refused": refused, "cut": cut}
+        limiter = self._limiter
+        return {
+            **self._sources.stats,
+            "refused": refused,
+            "cut": 0 if limiter is None else limiter.n_cut,
+            "disconnects": 0 if limiter is None else limiter.n_ended,
+        }
 
     @property
     def last_error(self) -> str:

@@ -20,7 +20,7 @@ from loco_stream.connectors.ls1 import _remote_source
 from loco_stream.connectors.ls1._limits import Limits
 from loco_stream.connectors.ls1._remote_source import RemoteSources
 from loco_stream.connectors.ls1._server_session import ServerSession
-from loco_stream.errors import ConfigError
+from loco_stream.errors import ConfigError, InputError, SourceTimeoutError
 from tests.helpers import foreign
 from tests.helpers.attacks import raw
 from tests.helpers.server_harness import A, B, ServerHarness, block, kinds
@@ -356,6 +356,30 @@ def test_a_message_without_end_closes_its_connection_only():
         sender.send([1.0], "x")
         sender.flush()
         assert sender.acked == 2
+
+
+def test_a_row_beyond_the_bound_of_a_frame_is_named_and_the_next_one_comes():
+    """The engine closed the connection again and again, and the sender waited in vain."""
+    with _source() as source, ZMQSender(source.address, reliable=True, timeout=30) as sender:
+        message = r"`x` must have at most 16,777,216 bytes as a message .*, got 20,000,0\d\d"
+        with pytest.raises(InputError, match=message):
+            sender.send({"a": 2.0, "text": "x" * 20_000_000}, "ok")
+        sender.send({"a": 3.0, "text": "y"}, "ok")
+        sender.flush()
+        assert source.stats["rows"] == sender.acked == 1
+
+
+def test_a_connection_that_a_long_frame_ends_is_counted():
+    with (
+        _source(frame_bytes=1 << 16) as source,
+        ZMQSender(source.address, timeout=30, reliable=True, linger=0) as sender,
+    ):
+        sender.send({"a": 1.0, "text": "x" * 100_000}, "ok")
+        with contextlib.suppress(SourceTimeoutError):
+            sender.flush(1.0)
+        wait_until(lambda: source.stats["disconnects"] >= 1)
+        with contextlib.suppress(SourceTimeoutError):
+            sender.close()
 
 
 def test_silent_connections_are_closed_first():
