@@ -63,9 +63,9 @@ class Control:
     Raises
     ------
     ConfigError
-        Other machines could reach the address.
+        The address is invalid, or other machines could reach it.
     SourceError
-        The address is invalid or in use.
+        The address is in use.
 
     Examples
     --------
@@ -78,10 +78,7 @@ class Control:
     def __init__(
         self, address: str, handlers: Mapping[str, Handler], token: str | None = None
     ) -> None:
-        if not is_local(endpoint(address)):
-            raise ConfigError(
-                f"the control address must be tcp://127.0.0.1:PORT or ipc://PATH, got {address}"
-            )
+        check_control(address)
         self._handlers = dict(handlers)
         self._token = token
         self._socket = open_socket(zmq.REP, address, bind=True, frame_bytes=_FRAME_BYTES)
@@ -130,6 +127,33 @@ class Control:
 
 def _error(sentence: str, option: str = "") -> dict[str, Any]:
     return {"ok": False, "error": sentence, "option": option}
+
+
+def check_control(address: str) -> None:
+    """Check the address of a control socket without opening it.
+
+    Raises
+    ------
+    ConfigError
+        It has another form, its path is too long, or other machines could reach it.
+
+    Examples
+    --------
+    >>> check_control("/run/loco")
+    Traceback (most recent call last):
+    loco_stream.errors.ConfigError: `control` must be tcp://127.0.0.1:PORT or ipc://PATH, got ...
+    """
+    try:
+        fits = is_local(endpoint(address)) and not address.startswith("inproc:")
+    except SourceError:
+        fits = False
+    if not fits:
+        raise ConfigError(f"`control` must be tcp://127.0.0.1:PORT or ipc://PATH, got {address!r}")
+    path = address.removeprefix("ipc://")
+    if path != address and len(os.fsencode(path)) > zmq.IPC_PATH_MAX_LEN:
+        raise ConfigError(
+            f"`control` must have a path of at most {zmq.IPC_PATH_MAX_LEN} bytes, got {path!r}"
+        )
 
 
 def make_token(path: str | Path) -> str:

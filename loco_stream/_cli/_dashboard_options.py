@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from loco_stream.dashboard import Dashboard
     from loco_stream.dashboard._fleet_page import FleetPage
 
+DASHBOARD_PORT = 8765
+
 
 @dataclass(frozen=True, slots=True)
 class FleetPageOptions:
@@ -72,7 +74,7 @@ _OPTIONS = (
     click.option(
         "--dashboard-port",
         type=IntRange(0, 65535),
-        default=8765,
+        default=DASHBOARD_PORT,
         metavar="PORT",
         help="Port of the page; 0 selects a free one.",
     ),

@@ -40,11 +40,16 @@ def _split(address: str) -> tuple[str, int, str]:
     return host, int(port), query
 
 
-def check_http(address: str, network: NetworkOptions) -> None:
-    """Raise `ConfigError` for an address, roles of columns or a missing token; open nothing."""
-    host, _, query = _split(address)
+def check_http(address: str, network: NetworkOptions) -> tuple[str, int]:
+    """Return host and port of an address; open nothing.
+
+    Raises `ConfigError` for the address, roles of columns or a missing token.
+    """
+    host, port, query = _split(address)
     _fields(query)
-    replace(network, bind=host or network.bind).check_token()
+    bind = host or network.bind
+    replace(network, bind=bind).check_token()
+    return bind, port
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from loco_stream._cli._config import (
     option_values,
     read_config,
 )
+from loco_stream._cli._dashboard_options import DASHBOARD_PORT
 from loco_stream._cli._http_api import check_http
 from loco_stream._cli._network_options import LOOPBACK, NetworkOptions
 from loco_stream._cli._option_group import PATH
@@ -106,7 +108,27 @@ def _check_addresses(values: Mapping[str, Any], context: click.Context) -> None:
     }
     given = {**values, **{name: text for name, text in of_environment.items() if text}}
     network = NetworkOptions(given.get("bind", LOOPBACK[0]), (), given.get("token"))
+    listeners = {}
     if values.get("http") is not None:
-        check_http(values["http"], network)
-    if values.get("dashboard") or values.get("metrics_port") is not None:
+        listeners["http"] = check_http(values["http"], network)
+    if values.get("metrics_port") is not None:
+        listeners["metrics-port"] = (network.bind, values["metrics_port"])
+    if values.get("dashboard"):
+        port = values.get("dashboard_port", DASHBOARD_PORT)
+        listeners["dashboard-port"] = (network.bind, port)
+    if listeners.keys() - {"http"}:
         network.check_token()
+    _check_distinct(listeners)
+    if values.get("control") is not None:
+        from loco_stream.connectors._control import check_control
+
+        check_control(values["control"])
+
+
+def _check_distinct(listeners: Mapping[str, tuple[str, int]]) -> None:
+    """Raise `ConfigError` if two options open the same port; 0 is a free one."""
+    for name, other in combinations(listeners, 2):
+        if listeners[name] == listeners[other] and listeners[name][1]:
+            raise ConfigError(
+                f"`{other}` must be another port than `{name}`, got {listeners[name][1]} for both"
+            )

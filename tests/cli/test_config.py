@@ -135,6 +135,17 @@ def test_a_run_from_a_file(file, tmp_path):
         ("dashboard = true\nbind = '0.0.0.0'", "`token` must be given for the address 0.0.0.0"),
         ("http = 80800", "`--http` must be PORT or ADDRESS:PORT with a port from 1 to 65535"),
         ("http = '8080?traget=y'", "http: has no option 'traget'; did you mean 'target'?"),
+        (
+            "http = 9100\nmetrics-port = 9100",
+            "`metrics-port` must be another port than `http`, got 9100",
+        ),
+        ("http = 8765\ndashboard = true", "`dashboard-port` must be another port than `http`"),
+        (
+            "control = '/run/loco'",
+            "`control` must be tcp://127.0.0.1:PORT or ipc://PATH, got",
+        ),
+        ("control = 'tcp://0.0.0.0:99'", "`control` must be tcp://127.0.0.1:PORT or ipc://PATH"),
+        (f"control = 'ipc:///{'a' * 200}'", "`control` must have a path of at most 107 bytes, got"),
         ("sink = 'jsonl:a?only=alarm'", "`only` must name kinds of records"),
         ("sink = 'exec:nowhere -t x'", "`sink` of `serve`: exec: there is no program 'nowhere'"),
         ("on-drift = 'nowhere -t x'", "exec: there is no program 'nowhere'"),
