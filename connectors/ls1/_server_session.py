@@ -259,7 +259,7 @@ class ServerSession:
         rival = self._by_source.get(name)
         if rival is not None:
             self.close(rival.peer)
-            self._send_error(rival, f"another connection said hello as {name!r}")
+            self._send_error(rival, _taken(name))
 
     def close(self, peer: bytes) -> None:
         """Close the session of a connection that is gone, or that sends a new hello."""
@@ -505,6 +505,9 @@ class ServerSession:
             name = topic_name(frames[0], self.sources.limits) if frames else "?"
         except SourceError:
             name = "?"
+        if error == SAY_HELLO:  # part of the protocol, and no reason
+            is_taken = name in self._by_source
+            self.last_error = _taken(name) if is_taken else f"{name!r} sent rows before its hello"
         self._refuse(peer, name, error)
 
     def _refuse(self, peer: bytes, name: str, error: str) -> None:
@@ -519,6 +522,10 @@ class ServerSession:
         """Add a message to the outbox; its seq is the highest durable one, unless given."""
         seq = session.durable if seq is None else seq
         self.outbox.append((session.peer, pack(session.source.name, kind, payload, seq=seq)))
+
+
+def _taken(name: str) -> str:
+    return f"another connection said hello as {name!r}: each sender needs a name of its own"
 
 
 def _reply_columns(values: Float32, classes: Sequence[Any], schema: SchemaPayload) -> Float32:

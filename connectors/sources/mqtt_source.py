@@ -29,6 +29,8 @@ from loco_stream.stream import Event, Labels, Position
 
 _RECONNECT_SECONDS = 1.0
 _WITHIN = 0.1  # seconds
+_SHORT_SECONDS = 10.0  # that a connection holds at least, if no other client takes its session
+_MANY_SHORT = 3
 
 _log = logging.getLogger(__name__)
 
@@ -137,7 +139,10 @@ class MQTTSource(BrokerSource):
         self._is_subscribed = False
         self._is_new_session = False
         self._reconnect_at = 0.0
+        self._subscribed_at = 0.0
+        self._n_short = 0  # connections one after another that were ended soon
         self._where = f"{host}:{port}"
+        self._client_id = client_id
         self._client = self._create_client(client_id, username, tls)
         self._connect(host, port)
 
@@ -193,6 +198,7 @@ class MQTTSource(BrokerSource):
             self._refusal = f"topic {' or '.join(self._topics)}: {failed[0]}"
         else:
             self._is_subscribed = True
+            self._subscribed_at = time.monotonic()
             self._refusal = None
             self._note_back()
 
@@ -245,6 +251,8 @@ class MQTTSource(BrokerSource):
             state = self._client.loop(0.0)
         if state == self._mqtt.MQTT_ERR_SUCCESS:
             return
+        if not self.outage:
+            self._count_short()
         self._note_lost(self._refusal or "the broker does not answer")
         if self._joiner is not None:
             self._joiner.clear()
@@ -258,6 +266,16 @@ class MQTTSource(BrokerSource):
             self._client.reconnect()
         except OSError:
             return  # the next round tries again
+
+    def _count_short(self) -> None:
+        """Note that the broker ends connections soon: it keeps one per client id."""
+        is_short = time.monotonic() - self._subscribed_at < _SHORT_SECONDS
+        self._n_short = self._n_short + 1 if is_short else 0
+        if self._n_short == _MANY_SHORT:
+            self._note(
+                f"{self.name}: the broker ends each connection within seconds: does another client "
+                f"have the `client_id` {self._client_id!r}?"
+            )
 
     def _message(self, message: Any) -> list[Event | None]:
         if self._joiner is not None:

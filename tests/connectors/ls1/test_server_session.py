@@ -44,6 +44,19 @@ def test_a_message_before_hello_is_answered_by_say_hello(message):
     assert [(a.kind, a.seq, a.content) for a in answers] == [(9, 0, {"error": "say hello"})]
 
 
+def test_two_senders_with_one_name_are_told_so():
+    """The last error in the status was "say hello"."""
+    server = ServerHarness()
+    server(A, block(1))
+    assert server.session.last_error == "'s' sent rows before its hello"
+    server.greet(A)
+    server.greet(B)
+    server(A, block(1))
+    assert server.session.last_error == (
+        "another connection said hello as 's': each sender needs a name of its own"
+    )
+
+
 def test_heartbeats_are_never_answered():
     server = ServerHarness()
     assert server(A, foreign.frames("s", 3)) == ([], [])

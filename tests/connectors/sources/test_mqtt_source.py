@@ -449,3 +449,19 @@ def test_the_lifecycle_of_messages(broker):
         send=lambda _: publish(broker, *(("rows/a", row(i, seq=i)) for i in range(20))),
         resumes=False,  # the broker repeats only what was not acknowledged
     )
+
+
+def test_two_engines_with_one_client_id_are_told_so_once(broker):
+    """The broker ends the connection of the other one each time, and gives no reason."""
+    sources = [MQTTSource("127.0.0.1", "s", port=broker.port) for _ in range(2)]
+    rounds = [iter(source) for source in sources]
+    deadline = time.monotonic() + 60
+    while not any(source.notes for source in sources) and time.monotonic() < deadline:
+        for each in rounds:
+            next(each)
+    notes = [note for source in sources for note in source.notes]
+    assert len(notes) == 1
+    assert notes[0].startswith(f"{sources[0].name}: the broker ends each connection within seconds")
+    assert "`client_id` 'loco-stream'" in notes[0]
+    for source in sources:
+        source.close()
