@@ -11,11 +11,12 @@ from loco_stream import __version__
 from loco_stream._persistence.content import Config, State
 from loco_stream._prediction_mode import takes_mode
 from loco_stream._problems import TARGETS
-from loco_stream._text import counted
+from loco_stream._text import counted, did_you_mean
 from loco_stream.engine._commits import CommitPipeline
 from loco_stream.engine._events import EventHandler
 from loco_stream.engine._forecasting import ForecastAdapter
 from loco_stream.engine._label_watch import PATIENCE_ROWS
+from loco_stream.engine._limited_log import LimitedLog
 from loco_stream.engine._listeners import Listeners
 from loco_stream.engine._measures import RunMeasures
 from loco_stream.engine._report import Report
@@ -67,6 +68,8 @@ class StatusBoard:
         self._updated_at = 0.0
         self._has_warned = False  # of a task column that no row has
         self._on_classes = ""  # note on classes that may be values
+        self._classes: set[Hashable] = set()  # known at the last look
+        self._limited = LimitedLog(_log)
         self._logged_columns: set[Hashable] = set()  # that were lost
         self.status = self._measure()  # zeros for a reader before the run
 
@@ -185,6 +188,18 @@ class StatusBoard:
         if note and note != self._on_classes:
             _log.warning("%s", note)
         self._on_classes = note
+        self._look_at_new_classes()
+
+    def _look_at_new_classes(self) -> None:
+        """Log classes that a live source brings late: a mistyped label is one."""
+        classes = self._trainer.adapter.classes
+        n = self._trainer.n_samples
+        new = [label for label in classes if label not in self._classes]
+        if self._source.is_live and self._classes and n >= PATIENCE_ROWS:
+            for label in new:
+                meant = did_you_mean(str(label), map(str, self._classes))
+                self._limited.warning("new class %r after about %d rows%s", label, n, meant)
+        self._classes.update(new)
 
     def _look_at_columns(self) -> None:
         """Log once that a column of a live source is lost; the end of other runs is near."""

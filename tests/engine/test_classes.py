@@ -188,6 +188,21 @@ def test_a_note_on_spellings_does_not_keep_one_on_numbers_out_of_the_log(caplog,
     ]
 
 
+@pytest.mark.parametrize("is_live", [True, False])
+def test_a_class_that_a_live_source_brings_late_is_logged(is_live, caplog, monkeypatch):
+    """A mistyped label became a class without a word."""
+    for period in ("_SLOW_SECONDS", "_STATUS_SECONDS"):
+        monkeypatch.setattr(f"loco_stream.engine._status.{period}", 0.0)
+    labels = [*["hot", "cold"] * 500, *["hot", "hto"] * 50]
+    source = Rows(np.zeros((1100, len(FEATURES))), labels, block=10)
+    source.is_live = is_live
+    with caplog.at_level(logging.WARNING, "loco_stream.engine"):
+        StreamEngine(small(), source).run()
+    late = [r.getMessage() for r in caplog.records if "new class" in r.getMessage()]
+    expected = "new class 'hto' after about 1010 rows; did you mean 'hot'?"
+    assert late == [expected] * is_live
+
+
 @pytest.mark.parametrize(
     ("labels", "noted"), [(["ok", "OK "], True), ([1, "1"], True), (["ok", "o k"], False)]
 )
