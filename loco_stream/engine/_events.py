@@ -146,7 +146,7 @@ class EventHandler:
             self._reject(pending.row, error, 1)
 
     def _handle_sample(self, event: Sample) -> int:
-        x = self.text_columns.select(event.x, event.seq)
+        x = self.text_columns.select(event.x, self.n_rows)
         self.quality.count_row(x)
         row = row_of(event, x)
         reply = None
@@ -192,7 +192,7 @@ class EventHandler:
         n = len(event.X)
         times = event.row_times if event.times is not None and n else (event.t,)
         self._note_time(float(times[-1]), float(np.fmax.reduce(times)))
-        for part in self.text_columns.select_block(event):
+        for part in self.text_columns.select_block(event, self.n_rows):
             self._handle_part(part)
         self._watch(event)
         return n

@@ -118,8 +118,10 @@ class TextColumns:
             return x
         return {name: value for name, value in x.items() if name not in self._left_out}
 
-    def select_block(self, block: Block) -> Iterator[Block]:
+    def select_block(self, block: Block, row: int = 0) -> Iterator[Block]:
         """Yield the rows of a block without the columns that are left out, as `select` does.
+
+        `row` is the number of its first row.
 
         A block is divided where a column turns out to be left out. A block whose sender waits for
         one reply stays whole.
@@ -127,7 +129,7 @@ class TextColumns:
         left_out = tuple(self._left_out)
         begin = 0
         if self._is_active and block.tag is None:
-            block = self._with_numbers(block)
+            block = self._with_numbers(block, row)
         if self._is_active and block.tag is None and block.X.dtype.hasobject:
             for i, texts in self._texts_to_judge(block):
                 for name, text in texts:
@@ -162,7 +164,7 @@ class TextColumns:
             _log.warning("%s", _odd_sentence(name, odd))
         return is_kept
 
-    def _with_numbers(self, block: Block) -> Block:
+    def _with_numbers(self, block: Block, row: int) -> Block:
         """Return a block without the texts in its columns of numbers that are no categories."""
         if not block.X.dtype.hasobject:
             self._count_numbers(block)
@@ -170,7 +172,7 @@ class TextColumns:
         changed = {}
         for j, name in enumerate(block.features):
             cells = block.X[:, j].tolist()
-            if self._take_cells(name, cells, block.seq):
+            if self._take_cells(name, cells, row):
                 changed[j] = cells
         if not changed:
             return block

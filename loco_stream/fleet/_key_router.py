@@ -274,7 +274,7 @@ class KeyRouter:
         keys, X, names = self.keys(event.X, event.features)
         block = replace(event, X=X, features=names, tag=None)  # type: ignore[arg-type]
         begin = 0
-        for part in self.text_columns.select_block(block):
+        for part in self.text_columns.select_block(block, block.seq):
             end = begin + len(part.X)
             yield part.features, self._rows_of(part, keys[begin:end])
             begin = end

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from loco_stream import LOCOClassifier, StreamEngine
 from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.engine._text_columns import TextColumns
@@ -89,6 +91,13 @@ def test_a_column_of_numbers_outlives_a_date_and_other_odd_cells():
     assert ODD in report["notes"]
     assert report["n_masked"] == 3  # the date, "?!", and "low" before it came again
     assert report["categories"]["b"]["distinct"] == 1
+
+
+def test_an_odd_cell_is_named_by_the_row_of_the_run():
+    """A sender may number its rows by the clock: "the last is row 1,796,231,170,496,249"."""
+    events = [replace(row, seq=row.seq + 1_796_231_170_496_209) for row in rows(60, b=odd)]
+    _, report = run(events)
+    assert ODD in report["notes"]
 
 
 def test_texts_before_the_third_number_make_a_column_of_texts():
