@@ -24,13 +24,21 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     --------
     >>> did_you_mean("tau_trase", ["tau", "tau_trace", "tau_trade"])
     "; did you mean 'tau_trade' or 'tau_trace'?"
+    >>> did_you_mean("lr", ["learning_rate", "loss"])
+    "; did you mean 'learning_rate'?"
     """
+    known = list(known)
     spelling = {name.lower(): name for name in known}
     similar = [spelling[name] for name in get_close_matches(word.lower(), spelling, 3, 0.6)]
+    similar += [name for name in known if "_" in name and _initials(name) == word.lower()]
     if not similar:
         return ""
     *others, last = map(repr, similar)
     return f"; did you mean {', '.join(others)}{' or ' if others else ''}{last}?"
+
+
+def _initials(name: str) -> str:
+    return "".join(part[:1] for part in name.lower().split("_"))
 
 
 def listed(names: Iterable[str], limit: int = 12) -> str:

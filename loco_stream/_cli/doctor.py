@@ -94,7 +94,7 @@ def _machine() -> Iterator[tuple[str, str]]:
 
     cache = Path(step.run.stats.cache_path).parent
     size = sum(file.stat().st_size for file in cache.rglob("*.nb[ic]"))
-    yield "compile cache", f"{size / 1e6:.1f} MB in {cache}"
+    yield "compile cache", f"{size / 1e6:.1f} MB in {cache}" if size else f"nothing yet in {cache}"
     yield "prebuilt code", _prebuilt()
     threads = numba.get_num_threads()
     yield "threads", f"a learning step uses 1 of {os.cpu_count()}; numba may use {threads}"

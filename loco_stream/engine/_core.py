@@ -188,6 +188,8 @@ class StreamEngine:
         require_instance("monitor", monitor, TaskMonitor)
         require_instance("bounds", bounds, NameBounds)
         require_type("sinks", sinks, "Iterable")
+        require_type("watchers", watchers, "Iterable")
+        require_type("settings", settings, "Mapping | None")
         require("strict", strict, flag)
         require("forever", forever, flag)
         require("delay", delay, integer(0, MOST_ROWS, optional=True))

@@ -83,6 +83,7 @@ def test_an_unknown_parameter_is_refused_with_the_nearest_names(url):
 def test_hints_name_three_at_most():
     similar = ["tau", "tau_trace", "tau_trade", "tau_track"]
     assert did_you_mean("tau_trase", similar).count("'tau") == 3
+    assert did_you_mean("lr", ["tau", "learning_rate"]) == "; did you mean 'learning_rate'?"
     assert did_you_mean("a", ["a1"]) == "; did you mean 'a1'?"
     assert did_you_mean("zzz", ["a"]) == ""
     assert listed([f"c{i}" for i in range(46)]).endswith("c11 and 34 more")

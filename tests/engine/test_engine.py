@@ -377,6 +377,9 @@ def test_arguments_of_other_types_are_refused():
         {"durability": "some"},
         {"delay": "an hour"},
         {"max_age": "1h"},
+        {"max_age": True},
+        {"settings": 5},
+        {"watchers": 3},
         {"monitor": metrics.Accuracy()},
         {"bounds": 100},
         {"resume": True},  # without a checkpoint there is nothing to resume
