@@ -144,11 +144,11 @@ def _place(finding: State) -> str:
 
 def _finding(finding: State) -> str:
     value = "missing" if finding["value"] is None else finding["value"]
-    shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+    shown = f"{value:.6g}" if isinstance(value, float) else str(value)
     if finding["expected"] is None:
         return shown
     low, high = finding["expected"]
-    return f"{shown}, expected {low:.4g} to {high:.4g}"
+    return f"{shown}, expected {low:.6g} to {high:.6g}"
 
 
 def _share(name: str, value: float) -> str:

@@ -140,3 +140,12 @@ def test_the_table_lists_only_rows_that_were_unusual_and_raised_no_alarm():
     assert "unusual row 7" in shown
     assert "unusual row 5" not in shown
     assert "unusual row 9" not in shown
+
+
+def test_the_expected_band_of_an_alarm_tells_its_ends_apart():
+    """It was shown as "expected 1.014e+05 to 1.014e+05"."""
+    alarm = {"at": 5, "score": 4.0, "column": "id", "value": 101432.0}
+    alarm["expected"] = [101423.0, 101441.0]
+    watched = {"n_alarms": 1, "alarms": [alarm], "unusual": [], "unusual_columns": {}}
+    shown = str(Report({**RESULTS, **watched}))
+    assert "101432, expected 101423 to 101441" in shown
