@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Those of `bench-peers` and `soak` are not among them. The last line needs data beyond the package index.
 BENCHES := streams speed main_job sizing threads rare simulator learning depth gradient plasticity continual drift monitor calibration \
 	regression river_tracks forecast targets time late live dashboard outlets fleet fleet-share \
-	$(if $(LOCO_STREAM_DATA),wide permutations paper nettalk tables codes watch)
+	$(if $(LOCO_STREAM_DATA),wide permutations paper nettalk tables codes keel watch)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Workers of the tests: half of the time is waiting. Tests of one file stay together: their kernels are compiled once.
 JOBS ?= 4
