@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from loco_stream._checks import require, row_count
-from loco_stream._numbers import is_number
+from loco_stream._numbers import is_number, plain
 from loco_stream._persistence.content import Config, Plain, State
 from loco_stream.engine._codec import pack_table, unpack_table
 from loco_stream.engine._limited_log import LimitedLog
@@ -86,6 +86,7 @@ class PendingRows:
 
     def __init__(self, capacity: int = 10_000, max_age: float = 3600.0) -> None:
         capacity = require("max_pending", capacity, row_count)
+        max_age = plain(max_age)
         if not is_number(max_age) or not max_age > 0:
             raise ConfigError(f"`max_age` must be more than 0 seconds, got {max_age!r}")
         self.capacity = capacity

@@ -41,7 +41,7 @@ def test_the_least_squares_stack_equals_the_twin(seed, n, n_losses, share):
         target = np.eye(n_classes)[rng.integers(n_classes)]
         members = outputs.reshape(n, stride)[:, :n_classes].astype(float)
         stacked = np.zeros(n_classes)
-        stacks.stack_outputs(weights, outputs, stride, n_classes, stacked)
+        weighted_sum(outputs, weights, stride, n_classes, stacked)
         assert np.allclose(stacked, stack @ members)
         p, stack = naive.learn_stack(p, stack, members, target, stacks.STACK_PRIOR, share)
         buffers = np.zeros((2, n))
