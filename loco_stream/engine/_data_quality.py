@@ -284,6 +284,7 @@ class DataQuality:
             "n_rows": self._n_rows,
             "steady": [name for name, n in self._rows.items() if self._last.get(name) == n],
             "masked": list(self._masked_in_order().items()),
+            "masked_runs": [(name, *run) for name, run in self._masked_runs.items()],
             "skipped": self.skipped,
             "unknown": list(self._requests.unknown.items()),
             "missing": list(self._requests.missing.items()),
@@ -299,7 +300,7 @@ class DataQuality:
         self._n_rows = state["n_rows"]
         self._last = {name: self._rows[name] for name in state["steady"]}
         self._masked = dict(state["masked"])
-        self._masked_runs = {}
+        self._masked_runs = {name: (n, end) for name, n, end in state["masked_runs"]}
         self._requests.unknown = dict(state["unknown"])
         self._requests.missing = dict(state["missing"])
         self._skipped = Counter(state["skipped"])

@@ -199,6 +199,15 @@ def test_a_feature_that_comes_without_values_from_some_row_on_is_named():
     for begin in range(0, 500, 64):
         in_blocks.count_block(X[begin : begin + 64], tuple(rows[0]))
     assert in_blocks.lost == {"b": sentence}
+    for cut in (250, 300, 310, 499):
+        first = DataQuality(PairSource([]), takes_text=True)
+        for x in rows[:cut]:
+            first.count_row(x)
+        resumed = DataQuality(PairSource([]), takes_text=True)
+        resumed.restore_state(first.export_state())
+        for x in rows[cut:]:
+            resumed.count_row(x)
+        assert resumed.report() == by_row.report()
 
 
 def test_a_column_of_texts_that_is_left_out_is_not_lost():
@@ -224,7 +233,8 @@ def test_a_column_that_is_renamed_is_logged_once_while_a_service_runs(is_live, c
                     found.extend(engine.status["unused"])
                     logged.extend(caplog.messages)
 
-    found, logged = [], []
+    found = []
+    logged = []
     rows = Rows([])
     rows.is_live = is_live
     engine = StreamEngine(LOCOClassifier(hidden_sizes=(4,), seed=0), rows)

@@ -90,6 +90,7 @@ def _events(old: State, model: Arrays) -> Config:
         **{name: ledger[name] for name in names},
         "n_rows": n_rows,
         "steady": [name for name, n in ledger["rows"] if n == n_rows],
+        "masked_runs": [],
     }
     return {
         "n_rows": n_rows,
