@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loco_stream import LOCOClassifier, TaskMonitor, metrics
+from loco_stream import LOCOClassifier, StreamEngine, TaskMonitor, metrics
 from loco_stream._persistence import format as persist
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.monitor import DriftAlarm
@@ -517,6 +517,9 @@ def test_columns_in_which_input_drift_is_not_tested_are_named():
     again = TaskMonitor()
     again.restore_state(*monitor.export_state())
     assert again.untested_columns == sentence
+    rows = [({"a": 1.0} if i < 20 else {"a": 1.0, "heat": 2.0, "load": 3.0}, 0) for i in range(99)]
+    model = LOCOClassifier(hidden_sizes=(4,), seed=0)
+    assert sentence in StreamEngine(model, rows, monitor=TaskMonitor(holdout=0)).run()["notes"]
 
 
 def test_the_codec_restores_the_row():
