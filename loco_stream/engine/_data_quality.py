@@ -265,10 +265,10 @@ class DataQuality:
     def _without_values(self) -> dict[Hashable, str]:
         """Return a sentence per feature that had values, and has none in its last rows."""
         lost = {}
-        for name, (n, end) in self._masked_runs.items():
+        for name, n, end in self._open_runs():
             n_before = end - n
             n_values = end - self._masked[name]
-            if end == self._rows.get(name) and _is_unexpected(n, n_values, n_before):
+            if _is_unexpected(n, n_values, n_before):
                 many = "each" if n_values == n_before else f"{n_values:,}"
                 lost[name] = (
                     f"column {name!r} had a {self._what} in {many} of the first {n_before:,} rows, "
@@ -284,13 +284,20 @@ class DataQuality:
             "n_rows": self._n_rows,
             "steady": [name for name, n in self._rows.items() if self._last.get(name) == n],
             "masked": list(self._masked_in_order().items()),
-            "masked_runs": [(name, *run) for name, run in self._masked_runs.items()],
+            "masked_runs": list(self._open_runs()),
             "skipped": self.skipped,
             "unknown": list(self._requests.unknown.items()),
             "missing": list(self._requests.missing.items()),
             "n_malformed": self.n_malformed,
             "last_errors": {what: self.last_error(what) for what in self._last_errors},
         }
+
+    def _open_runs(self) -> Iterator[tuple[Hashable, int, int]]:
+        """Yield feature, length and end of the runs of masked values that may go on."""
+        for name in self._masked_in_order():
+            n, end = self._masked_runs.get(name, (0, 0))
+            if n and end == self._rows.get(name):
+                yield name, n, end
 
     def restore_state(self, state: State) -> None:
         """Continue from `export_state`; a source that is opened again counts from 0."""
