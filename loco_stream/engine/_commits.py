@@ -27,7 +27,7 @@ from loco_stream.engine._store import Store
 from loco_stream.engine._task import task_of_labels
 from loco_stream.engine._tracing import Tracer, no_span
 from loco_stream.engine._validation import ValidEvents, n_entries, validate_events
-from loco_stream.errors import CheckpointError, ConfigError, InputError
+from loco_stream.errors import CheckpointError, ConfigError, InputError, SourceError
 from loco_stream.monitor import TaskMonitor
 from loco_stream.stream import Block, Event, Position, Sample
 
@@ -98,6 +98,7 @@ class CommitPipeline:
         # of a settled classification, the number of a missing value is a class
         self._watch = LabelWatch(reader.source, missing=missing if set_task else None)
         self._ticked = math.nan
+        self._source_before = ""  # of the run that is resumed
 
     @property
     def folder(self) -> str | None:
@@ -129,7 +130,7 @@ class CommitPipeline:
             self._handler.quarantine = Quarantine(store.path)
         if store is not None and store.is_used:
             self.cursor = self._resume(store)
-            self._reader.seek(self.cursor.position)
+            self._continue_source()
         elif store is not None:
             self.save_now()  # the log is replayed from it if the next one is never written
         adapter = self._handler.trainer.adapter
@@ -349,10 +350,27 @@ class CommitPipeline:
                 _log.debug("position of the source: %s", at.position)
                 return self.cursor
 
+    def _continue_source(self) -> None:
+        """Go to the position of the cursor in the source.
+
+        Raises `SourceError`, which names the earlier source if that is another one.
+        """
+        now = self._reader.source.name
+        try:
+            self._reader.seek(self.cursor.position)
+        except SourceError as error:
+            if now == self._source_before:
+                raise
+            raise SourceError(
+                f"{self.folder} was begun with {self._source_before}, so it cannot continue "
+                f"with {now}: {error}"
+            ) from error
+
     def _begin_again(self, store: Store, saved: State) -> None:
         """Give sinks what they had not delivered, and note what differs in the source."""
         self._listeners.restore_state(saved["undelivered"])
         source = self._reader.source
+        self._source_before = saved["source"]
         if not source.is_live and source.name != saved["source"]:
             store.note([f"rows come from {source.name}; before the resume, from {saved['source']}"])
         store.note(self._other_labels(saved))

@@ -396,8 +396,7 @@ class InboxOnly(Source):
         """
         if position and position != self.position:
             raise SourceError(
-                "the source must be the one that the run had before: its position is "
-                f"{dict(position)!r}, and rows that come over HTTP alone have none"
+                f"`position` of rows over HTTP must be {self.position!r}, got {dict(position)!r}"
             )
 
     def __iter__(self) -> Iterator[Event | Sequence[Event]]:

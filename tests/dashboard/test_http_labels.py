@@ -252,5 +252,5 @@ def test_rows_over_http_alone_replace_no_position_of_another_source():
     source = InboxOnly()
     for own in ({}, source.position):
         source.seek(own)
-    with pytest.raises(SourceError, match=r"^the source must be the one that the run had before"):
+    with pytest.raises(SourceError, match=r"^`position` of rows over HTTP must be"):
         source.seek({"press": {"1": 3600}})

@@ -14,10 +14,11 @@ from loco_stream import AdvancedOptions, LOCOClassifier
 from loco_stream._persistence import format as persist
 from loco_stream.engine import StreamEngine
 from loco_stream.engine._checkpoint import CheckpointFolder, newest
+from loco_stream.engine._inbox import InboxOnly
 from loco_stream.engine._source_reader import _InterruptReading
 from loco_stream.engine._state import export_model, model_of, state_sha256
 from loco_stream.engine._store import Store
-from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.errors import CheckpointError, ConfigError, SourceError
 from loco_stream.monitor import TaskMonitor
 from loco_stream.stream import Block, Labels, Sample
 from tests.helpers.standin import ListSource, Means
@@ -593,3 +594,13 @@ def test_a_live_source_that_is_silent_after_its_first_rows_is_saved_once(tmp_pat
     engine = StreamEngine(Means(), Live([*ticks, rows, *ticks]), checkpoint=tmp_path)
     engine.run()
     assert written == [0, 1, 1]  # at the start, with the first rows, at the end
+
+
+def test_a_source_that_cannot_continue_a_run_is_refused_with_the_name_of_the_earlier_source(
+    tmp_path,
+):
+    rows = [({"a": float(i)}, i % 2) for i in range(20)]
+    StreamEngine(Means(), rows, checkpoint=tmp_path).run()
+    refused = rf"^{tmp_path} was begun with list, so it cannot continue with http: `position`"
+    with pytest.raises(SourceError, match=refused):
+        StreamEngine(Means(), InboxOnly(), checkpoint=tmp_path, resume=True).run()
