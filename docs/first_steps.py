@@ -115,7 +115,9 @@ def first_live_rows(steps: Steps) -> None:
         "--sink",
         "jsonl:alerts.jsonl?only=drift",
     )
-    with steps.service("serve", "--source", source, "--checkpoint", "state", *outputs) as process:
+    with steps.service(
+        "serve", "--source", source, "--checkpoint", "live-state", *outputs
+    ) as process:
         (steps.folder / "live.csv").write_text(labelled_rows())
         cpu = steps.wait(process, steps.holds("rows.jsonl", "prediction"))
         steps.print_step("first live row is predicted", time.monotonic() - began, cpu)
