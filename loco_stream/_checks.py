@@ -48,10 +48,18 @@ def require(name: str, value: Any, check: Check) -> Any:
     return value
 
 
+def _check(fits: Callable[[Any], bool], text: str) -> Check:
+    return lambda value: None if fits(value) else text
+
+
+def _optional(fits: Callable[[Any], bool], text: str) -> Check:
+    return _check(lambda value: value is None or fits(value), f"None or {text}")
+
+
 def choice(*allowed: str) -> Check:
     """Return a check that takes one of the given texts."""
     text = ", ".join(map(repr, allowed[:-1])) + f" or {allowed[-1]!r}"
-    return lambda value: None if value in allowed else text
+    return _check(lambda value: value in allowed, text)
 
 
 def flag(value: object) -> str | None:
@@ -61,12 +69,8 @@ def flag(value: object) -> str | None:
 
 def integer(low: int, high: int, *, optional: bool = False) -> Check:
     """Return a check that takes integers from `low` to `high`, and None if it is `optional`."""
-    text = f"{'None or ' if optional else ''}an integer from {low} to {high}"
-
-    def check(value: object) -> str | None:
-        return None if _is_integer(value, low, high) or (optional and value is None) else text
-
-    return check
+    check = _optional if optional else _check
+    return check(lambda value: _is_integer(value, low, high), f"an integer from {low} to {high}")
 
 
 def row_count(value: object) -> str | None:
@@ -76,19 +80,16 @@ def row_count(value: object) -> str | None:
 
 def number(low: float, high: float, *, optional: bool = False) -> Check:
     """Return a check that takes numbers from `low` to `high`, and None if it is `optional`."""
-    text = f"{'None or ' if optional else ''}a number from {low:g} to {high:g}"
-
-    def check(value: object) -> str | None:
-        return None if _is_number(value, low, high) or (optional and value is None) else text
-
-    return check
+    check = _optional if optional else _check
+    return check(lambda value: _is_number(value, low, high), f"a number from {low:g} to {high:g}")
 
 
 def between(low: float, high: float) -> Check:
     """Return a check that takes numbers above `low` and below `high`."""
-    text = f"a number above {low:g} and below {high:g}"
-    inside = number(low, high)
-    return lambda value: None if inside(value) is None and value not in (low, high) else text
+    return _check(
+        lambda value: _is_number(value, low, high) and value not in (low, high),
+        f"a number above {low:g} and below {high:g}",
+    )
 
 
 def layer_sizes(value: object) -> str | None:
@@ -103,57 +104,40 @@ def layer_sizes(value: object) -> str | None:
     )
 
 
-def feature_names(value: object) -> str | None:
+def feature_names(value: Any) -> str | None:
     """Take a tuple or list of distinct texts and integers."""
-    wanted = "a tuple or list of distinct names"
-    if not isinstance(value, list | tuple) or len(set(map(repr, value))) < len(value):
-        return wanted
-    are_names = (isinstance(name, str | int) and not isinstance(name, bool) for name in value)
-    return None if all(are_names) else wanted
+    if _is_distinct(value) and all(
+        isinstance(name, str | int) and not isinstance(name, bool) for name in value
+    ):
+        return None
+    return "a tuple or list of distinct names"
 
 
 def ascending(low: float, high: float) -> Check:
     """Return a check that takes None, or numbers from `low` to `high` in ascending order."""
-
-    def check(value: object) -> str | None:
-        if value is None or _is_ascending(value, low, high, 1, _MOST_ASCENDING):
-            return None
-        return (
-            f"None, or a tuple of 1 to {_MOST_ASCENDING} numbers from {low:g} to {high:g} "
-            "in ascending order"
-        )
-
-    return check
+    return _check(
+        lambda value: value is None or _is_ascending(value, low, high, 1, _MOST_ASCENDING),
+        f"None, or a tuple of 1 to {_MOST_ASCENDING} numbers from {low:g} to {high:g} "
+        "in ascending order",
+    )
 
 
 def span(low: float, high: float) -> Check:
     """Return a check that takes None, or a pair of numbers from `low` to `high`, ascending."""
-
-    def check(value: object) -> str | None:
-        if value is None or _is_ascending(value, low, high, 2, 2):
-            return None
-        return (
-            "None or a pair (shortest, longest) of numbers "
-            f"from {low:g} to {high:g} in ascending order"
-        )
-
-    return check
+    return _optional(
+        lambda value: _is_ascending(value, low, high, 2, 2),
+        f"a pair (shortest, longest) of numbers from {low:g} to {high:g} in ascending order",
+    )
 
 
 def periods(low: int, high: int) -> Check:
     """Return the check of one or more distinct integers from `low` to `high`; None passes."""
-
-    def check(value: object) -> str | None:
-        wanted = f"None or a sequence of distinct integers from {low} to {high}"
-        if value is None:
-            return None
-        if not isinstance(value, list | tuple) or not value:
-            return wanted
-        if len(set(map(repr, value))) != len(value):
-            return wanted
-        return None if all(_is_integer(each, low, high) for each in value) else wanted
-
-    return check
+    return _optional(
+        lambda value: (
+            _is_distinct(value) and value and all(_is_integer(each, low, high) for each in value)
+        ),
+        f"a sequence of distinct integers from {low} to {high}",
+    )
 
 
 def class_weights(value: object) -> str | None:
@@ -173,6 +157,10 @@ def _is_integer(value: object, low: int, high: int) -> bool:
 
 def _is_number(value: object, low: float, high: float) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_distinct(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(set(map(repr, value))) == len(value)
 
 
 def _is_ascending(value: object, low: float, high: float, fewest: int, most: int) -> bool:
