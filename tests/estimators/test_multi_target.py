@@ -157,6 +157,8 @@ def test_a_row_without_any_value_is_only_observed():
     other.observe_array(X[30:40])
     other.learn_array(X[40:], Y[40:])
     assert np.array_equal(other.predict_array(X), several.predict_array(X))
+    assert_same_state(several, other)
+    assert several.missing_values == 0
 
 
 def test_targets_and_features_may_appear_later():

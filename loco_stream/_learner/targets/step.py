@@ -162,7 +162,6 @@ def _set_targets(state, scratch, targets, values):
     for j in range(values.shape[0]):
         if values[j] != values[j]:
             scratch.target[j] = math.nan
-            targets.counters.n_missing += 1
             continue
         n_known += 1
         next_value.keep_value(state.next_value, j, values[j])
@@ -286,7 +285,9 @@ def _learn(model, values, share, answered, late, ticket):
     computed = _go_back(model, answered, late, ticket)
     n_known = _set_targets(state, scratch, targets, values)
     if n_known == 0:
+        state.delayed.n_tickets += 1.0  # as if it were observed, though no one keeps its ticket
         return
+    targets.counters.n_missing += values.shape[0] - n_known
     if settings.n_lags > 0:
         _learn_next_values(state, scratch, targets)
     write_credit_error(settings, state, scratch, targets, model.work.credit_weights)
