@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 TICK = 0.1  # seconds after which a wait yields an empty list
 BATCH = 1024  # messages taken together
 _ID_ROWS = 20
+_SILENT_SECONDS = 10.0  # in which an outage for the same reason is not logged again
 CONNECT_SECONDS = 10.0  # that the first connection may take
 
 
@@ -108,6 +109,9 @@ class BrokerSource(Source):
         self._rows_left = math.inf if max is None else max
         self._endless = endless
         self._n_without_id: float = 0 if id else math.inf  # rows, before the first with an id
+        self._logged_outage = ""  # the one that lasts, if it was logged
+        self._last_outage = ""  # logged
+        self._silent_until = 0.0
 
     @property
     def stats(self) -> dict[str, int]:
@@ -142,6 +146,7 @@ class BrokerSource(Source):
         last = monotonic()
         while self._rows_left > 0:
             events = join_blocks(event for event in self._fetch() if event is not None)
+            self._log_outage()
             if events:
                 last = monotonic()
             elif monotonic() - last >= self._idle or (
@@ -217,17 +222,30 @@ class BrokerSource(Source):
         self.notes = (*self.notes, sentence)
 
     def _note_lost(self, reason: object) -> None:
-        """Log why no rows can come, once per reason; the source connects again by itself."""
-        text = str(reason).rstrip(".")
-        if text != self.outage:
-            _log.warning("%s: no rows come: %s; trying again", self.name, text)
-        self.outage = text
+        """Note why no rows can come; the source connects again by itself."""
+        self.outage = str(reason).rstrip(".")
 
     def _note_back(self) -> None:
-        """Log that an outage is over."""
-        if self.outage:
-            _log.info("%s: connected again", self.name)
+        """Note that an outage is over."""
         self.outage = ""
+
+    def _log_outage(self) -> None:
+        """Log why no rows can come, once per reason, and that the source is connected again.
+
+        An outage soon after one that was logged, for the same reason, is logged if it lasts: where
+        another client ends each connection, there is one every second.
+        """
+        if self.outage == self._logged_outage:
+            return
+        if not self.outage:
+            _log.info("%s: connected again", self.name)
+        elif self.outage != self._last_outage or monotonic() >= self._silent_until:
+            _log.warning("%s: no rows come: %s; trying again", self.name, self.outage)
+            self._last_outage = self.outage
+            self._silent_until = monotonic() + _SILENT_SECONDS
+        else:
+            return
+        self._logged_outage = self.outage
 
     def _name_labels(self, labels: str) -> None:
         """Note that labels also come from a topic or stream of their own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import socket
@@ -451,8 +452,12 @@ def test_the_lifecycle_of_messages(broker):
     )
 
 
-def test_two_engines_with_one_client_id_are_told_so_once(broker):
-    """The broker ends the connection of the other one each time, and gives no reason."""
+def test_two_engines_with_one_client_id_are_told_so_once(broker, caplog):
+    """The broker ends the connection of the other one each time, and gives no reason.
+
+    The log has a line about the first such outage, and one that is over, not one per second.
+    """
+    caplog.set_level(logging.INFO, "loco_stream.connectors")
     sources = [MQTTSource("127.0.0.1", "s", port=broker.port) for _ in range(2)]
     rounds = [iter(source) for source in sources]
     deadline = time.monotonic() + 60
@@ -463,5 +468,7 @@ def test_two_engines_with_one_client_id_are_told_so_once(broker):
     assert len(notes) == 1
     assert notes[0].startswith(f"{sources[0].name}: the broker ends each connection within seconds")
     assert "`client_id` 'loco-stream'" in notes[0]
+    assert caplog.text.count("no rows come") <= len(sources)
+    assert caplog.text.count("connected again") <= len(sources)
     for source in sources:
         source.close()
