@@ -201,6 +201,7 @@ _TYPES = {
     "Iterable": _Type("a list, tuple or other iterable", lambda value: isinstance(value, Iterable)),
     "Mapping": _DICT,
     "dict": _DICT,
+    "Callable": _Type("a function", callable),
 }  # by annotation, with what stands in its brackets or without
 
 

@@ -34,6 +34,8 @@ def engine(**options):
         (lambda: engine(sinks=3), "`sinks` must be a list, tuple or other iterable, got int"),
         (lambda: engine(strict="no"), "`strict` must be True or False, got 'no'"),
         (lambda: engine(forever=1), "`forever` must be True or False, got 1"),
+        (lambda: engine(choose="LOCOClassifier"), "`choose` must be None or a function, got str"),
+        (lambda: engine(tracer=print), "`tracer` must be None or a Tracer, got builtin_function"),
         (lambda: engine(durability=3), "`durability` must be batch, interval:"),
         (lambda: engine(at_precision=None), "`at_precision` must be a number, got NoneType"),
         (lambda: NameBounds(classes="8"), "`classes` must be None or an integer, got str"),

@@ -118,17 +118,25 @@ def _check_addresses(values: Mapping[str, Any], context: click.Context) -> None:
         listeners["dashboard-port"] = (network.bind, port)
     if listeners.keys() - {"http"}:
         network.check_token()
-    _check_distinct(listeners)
     if values.get("control") is not None:
         from loco_stream.connectors._control import check_control
 
         check_control(values["control"])
+        host, _, port = values["control"].removeprefix("tcp://").rpartition(":")
+        if port.isdecimal():
+            listeners["control"] = (host, int(port))
+    _check_distinct(listeners)
 
 
 def _check_distinct(listeners: Mapping[str, tuple[str, int]]) -> None:
     """Raise `ConfigError` if two options open the same port; 0 is a free one."""
     for name, other in combinations(listeners, 2):
-        if listeners[name] == listeners[other] and listeners[name][1]:
-            raise ConfigError(
-                f"`{other}` must be another port than `{name}`, got {listeners[name][1]} for both"
-            )
+        (host, port), (other_host, other_port) = listeners[name], listeners[other]
+        if port and port == other_port and _overlap(host, other_host):
+            raise ConfigError(f"`{other}` must be another port than `{name}`, got {port} for both")
+
+
+def _overlap(host: str, other: str) -> bool:
+    """Return whether two addresses share one: 0.0.0.0 is every address of IPv4."""
+    hosts = {LOOPBACK[0] if each == LOOPBACK[1] else each for each in (host, other)}
+    return len(hosts) == 1 or ("0.0.0.0" in hosts and not any(":" in each for each in hosts))

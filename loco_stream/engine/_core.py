@@ -190,6 +190,8 @@ class StreamEngine:
         require_type("sinks", sinks, "Iterable")
         require_type("watchers", watchers, "Iterable")
         require_type("settings", settings, "Mapping | None")
+        require_type("choose", choose, "Callable | None")
+        require_instance("tracer", tracer, Tracer)
         require("strict", strict, flag)
         require("forever", forever, flag)
         require("delay", delay, integer(0, MOST_ROWS, optional=True))

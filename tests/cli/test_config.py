@@ -141,6 +141,18 @@ def test_a_run_from_a_file(file, tmp_path):
         ),
         ("http = 8765\ndashboard = true", "`dashboard-port` must be another port than `http`"),
         (
+            "http = '0.0.0.0:9100'\nmetrics-port = 9100\ntoken = 'token'",
+            "`metrics-port` must be another port than `http`, got 9100",
+        ),
+        (
+            "http = 'localhost:9100'\nmetrics-port = 9100",
+            "`metrics-port` must be another port than `http`, got 9100",
+        ),
+        (
+            "metrics-port = 9100\ncontrol = 'tcp://127.0.0.1:9100'",
+            "`control` must be another port than `metrics-port`, got 9100",
+        ),
+        (
             "control = '/run/loco'",
             "`control` must be tcp://127.0.0.1:PORT or ipc://PATH, got",
         ),
