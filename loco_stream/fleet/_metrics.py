@@ -67,6 +67,7 @@ class FleetMetrics:
             for name, text in _GAUGES.items()
         ]
         rows = "Rows by what became of them"
+        outage = "1 while the source cannot reach its broker, server or device"
         errors = "Quantiles over keys of the mean error of about the last 500 rows"
         return (
             Instrument("loco_fleet_rows", rows, True, self._rows),
@@ -75,6 +76,8 @@ class FleetMetrics:
             ),
             *gauges,
             Instrument("loco_fleet_key_error", errors, False, self._errors),
+            # named as the one of an engine, so that one alert suits both
+            Instrument("loco_source_outage", outage, False, self._outage),
         )
 
     def _rows(self) -> list[Point]:
@@ -86,6 +89,9 @@ class FleetMetrics:
 
     def _one(self, name: str) -> Callable[[], list[Point]]:
         return lambda: [Point(self._status[name])] if name in self._status else []
+
+    def _outage(self) -> list[Point]:
+        return [Point(int(self._status["outage"] is not None))] if self._status else []
 
     def _errors(self) -> list[Point]:
         numbers = zip(_QUANTILES, self._quantiles, strict=False)

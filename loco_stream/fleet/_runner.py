@@ -192,7 +192,7 @@ class FleetRunner:
         return [score.mean for score in self._scores.values()]
 
     def status(self) -> FleetReport:
-        """Return counts of rows and keys, and the position that was acknowledged last."""
+        """Return counts, why no rows can come, and the position that was acknowledged last."""
         n_keys, n_resident = self.fleet.counts()
         alarms = {"n_alarms": self._n_alarms, "n_alarmed_keys": len(self._alarms)}
         return {
@@ -203,6 +203,7 @@ class FleetRunner:
             "task": self.fleet.task,
             "n_drifted_keys": len(self._drifts),
             **(alarms if self._is_watching else {}),
+            "outage": self._reader.source.outage or None,
             "position": self._position,
         }
 

@@ -16,6 +16,7 @@ from loco_stream.engine._source_reader import PairSource, SourceReader
 from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.errors import SourceError
 from loco_stream.fleet._key_router import KeyRouter
+from loco_stream.fleet._metrics import FleetMetrics
 from loco_stream.fleet._rows import KeyRows
 from loco_stream.fleet._runner import FleetRunner
 from loco_stream.stream import Block, Labels, Sample
@@ -240,6 +241,23 @@ def test_all_rows_are_learned_when_columns_change_and_change_back(tmp_path):
         report = FleetRunner(fleet, SourceReader(PairSource(events)), "device").run()
         assert (report["n_samples"], report["n_repeated"]) == (30, 0)
         assert fleet.state_sha256(0) == state_sha256(*export_model(model))
+
+
+def test_an_outage_of_the_source_is_in_report_and_metrics(tmp_path):
+    """A broker that was down showed in the log alone."""
+
+    class Lost(PairSource):
+        outage = ""
+
+    source = Lost(blocks()[0])
+    metrics = FleetMetrics(0.0)
+    with Fleet(template(), tmp_path) as fleet:
+        runner = FleetRunner(fleet, SourceReader(source), "device", watchers=[metrics])
+        assert runner.status()["outage"] is None
+        source.outage = "the broker does not answer"
+        assert runner.run()["outage"] == "the broker does not answer"
+    families = {family.name: family for family in metrics.collect()}
+    assert families["loco_source_outage"].samples[0].value == 1
 
 
 def test_an_unknown_key_feature_is_refused():
