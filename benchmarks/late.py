@@ -130,13 +130,13 @@ def _learn_without_ticket(model: Any, ticket: Any, y: Any) -> None:
 def _predicted_now(model: Any, ticket: Any) -> Any:
     """Return a ticket with the model's present predictions, in the context of the row."""
     from loco_stream._learner import step
-    from loco_stream._learner.delayed_labels.pending import ticket_size
+    from loco_stream._learner.delayed_labels.pending import places_of
 
     core = model._core
     if core.n_seen == 0:
         return ticket
     counts = core.state.counts
-    if len(ticket.predicted) != ticket_size(core.settings, counts.n_classes, counts.n_features):
+    if len(ticket.predicted) != places_of(core.settings, counts.n_classes, counts.n_features).end:
         return ticket
     predicted = ticket.predicted[None, :].copy()
     core.slots.fill(ticket.x, core.row[0])

@@ -661,7 +661,7 @@ def run(cell, words, rows, times, labels, values, mode, written):
     written
         Three arrays of float64. Answers, (n,), written when predicting: slots (-1: no class known)
         or values. Then (up to n, columns), written when predicting: probabilities, or half widths
-        of intervals. Tickets, (up to n, `ticket_size`): written when observing without learning,
+        of intervals. Tickets, (up to n, `Places.end`): written when observing without learning,
         read when learning late.
     """
     model = opened(cell, words)

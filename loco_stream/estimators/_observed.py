@@ -14,8 +14,7 @@ from loco_stream._learner.delayed_labels.pending import (
     LAST_LABEL,
     N_FEATURES,
     N_KNOWN,
-    ticket_size,
-    traces_place,
+    places_of,
 )
 from loco_stream._numbers import LARGEST
 from loco_stream.errors import InputError
@@ -97,8 +96,8 @@ def new_tickets(core: ModelCore, n: int) -> Float64:
     """Return room for the tickets of `n` rows."""
     settings, state, _ = core.model
     counts = state.counts
-    size = ticket_size(settings, int(counts.n_classes), int(counts.n_features))
-    return np.zeros((n, size))
+    places = places_of(settings, int(counts.n_classes), int(counts.n_features))
+    return np.zeros((n, places.end))
 
 
 def _observe(
@@ -182,7 +181,8 @@ def _is_sound(core: ModelCore, predicted: Float64) -> bool:
         return False
     n_classes = int(predicted[N_KNOWN])
     n_features = int(predicted[N_FEATURES])
-    lags = slice(HEAD, traces_place(settings, n_classes))  # NaN where there was no value yet
+    places = places_of(settings, n_classes, n_features)
+    lags = slice(HEAD, places.carried)  # NaN where there was no value yet
     is_number[lags] |= np.isnan(predicted[lags])
     if not bool(is_number.all()):
         return False
@@ -190,7 +190,7 @@ def _is_sound(core: ModelCore, predicted: Float64) -> bool:
         return False
     if not -1 <= predicted[LAST_LABEL] < most:
         return False
-    return len(predicted) == ticket_size(settings, n_classes, n_features)
+    return len(predicted) == places.end
 
 
 def rows_by_name(given: Table, names: tuple[Hashable, ...]) -> list[dict[Hashable, Any]]:

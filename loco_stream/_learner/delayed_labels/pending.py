@@ -18,6 +18,7 @@ gets its label. The stacks do not: what they learn early lasts.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,55 +40,42 @@ HEAD = 5  # where the last values begin
 MOST_ROUNDING = 1e-6  # of a sum of probabilities
 
 
-def ticket_size(settings: Settings, n_classes: int, n_features: int) -> int:
-    """Return the length of a ticket when so many outputs and features are known."""
-    n_codes = n_features * settings.max_delay * settings.n_fields
-    before = carried_size(settings, n_features)
-    n_predicted = predicted_size(settings, n_classes, n_answers(settings))
-    return traces_place(settings, n_classes) + before + n_predicted + n_codes
+class Places(NamedTuple):
+    """Where the parts of a ticket begin.
 
-
-def traces_place(settings: Settings, n_classes: int) -> int:
-    """Return where the traces of a ticket begin: behind the last values of each output known."""
-    return HEAD + settings.n_lags * n_classes
-
-
-_traces_place = kernel(traces_place)  # the same for compiled code
-
-
-def n_answers(settings: Settings) -> int:
-    """Return of how many answers a ticket has the probabilities.
-
-    Of the stacks, of the mixture, of the ensemble, and of the stream's next row.
+    carried: what a row has from the rows before, but for delays
+    predicted: outputs of experts and snapshots
+    answers: probabilities of the stacks, the mixture, the ensemble and the stream's next row
+    codes: encoded rows before
+    end: length of the ticket
     """
-    if settings.n_opinions == 0:
-        return 0
-    return N_STACKS + 1 + 2 * int(settings.n_log_odds > 0)
+
+    carried: int
+    predicted: int
+    answers: int
+    codes: int
+    end: int
 
 
-_n_answers = kernel(n_answers)  # the same for compiled code
-
-
-def predicted_size(settings: Settings, n_classes: int, n_more: int) -> int:
-    """Return how many numbers were predicted for a row, with `n_more` blocks of probabilities."""
-    n_blocks = settings.n_outputs + settings.n_scores + settings.n_snapshots + n_more
+def places_of(settings: Settings, n_classes: int, n_features: int) -> Places:
+    """Return the places in a ticket that is written when so many outputs and features are known."""
+    carried = HEAD + settings.n_lags * n_classes
+    predicted = carried
+    if settings.longest > 0.0:
+        n_means = settings.n_means * n_features + settings.n_fading
+        n_weights = settings.n_means + 1 if settings.n_means > 0 else 0
+        predicted += settings.n_hidden + n_means + n_weights
     n_others = N_OTHERS if settings.regression and settings.recursive else 0
-    return n_classes * (n_blocks + n_others) + settings.n_snapshots
+    n_blocks = settings.n_outputs + n_others + settings.n_scores + settings.n_snapshots
+    answers = predicted + n_classes * n_blocks + settings.n_snapshots
+    codes = answers
+    if settings.n_opinions > 0:
+        codes += n_classes * (N_STACKS + 1 + 2 * int(settings.n_log_odds > 0))
+    end = codes + n_features * settings.max_delay * settings.n_fields
+    return Places(carried, predicted, answers, codes, end)
 
 
-_predicted_size = kernel(predicted_size)
-
-
-def carried_size(settings: Settings, n_features: int) -> int:
-    """Return how many numbers a row has from the rows before, but for delays."""
-    if settings.longest == 0.0:
-        return 0
-    n_means = settings.n_means * n_features + settings.n_fading
-    n_weights = settings.n_means + 1 if settings.n_means > 0 else 0
-    return settings.n_hidden + n_means + n_weights
-
-
-_carried_size = kernel(carried_size)  # the same for compiled code
+_places_of = kernel(places_of)  # the same for compiled code
 
 
 @kernel
@@ -131,7 +119,7 @@ def write_ticket(settings, state, scratch, ticket):
     n_lags = settings.n_lags
     for j in range(n_classes if n_lags > 0 else 0):
         recall_values(state.next_value, j, ticket[HEAD + j * n_lags : HEAD + (j + 1) * n_lags])
-    place = _traces_place(settings, n_classes)
+    place = _places_of(settings, n_classes, n_features).carried
     place = _write_row(scratch.neurons.carried[: state.context.traces.shape[0]], ticket, place)
     for carried in scratch.fixed.carried:
         for f in range(n_features):
@@ -150,7 +138,7 @@ def write_ticket(settings, state, scratch, ticket):
     for s in range(ids.shape[0]):
         ticket[place + s] = np.float64(ids[s]) if evaluated else -1.0
     place += ids.shape[0]
-    if _n_answers(settings) > 0:
+    if settings.n_opinions > 0:
         place = _write_answers(settings, now, n_classes, ticket, place)
     write_codes(scratch.lagged, n_features * settings.n_fields, ticket, place)
 
@@ -211,7 +199,8 @@ def read_context(settings, state, scratch, ticket):
     """Read what the rows before had left; an empty ticket is that of a row before any other."""
     known = ticket.shape[0] > 0
     n_classes, n_features = _sizes_of(ticket)
-    place = _traces_place(settings, n_classes)
+    places = _places_of(settings, n_classes, n_features)
+    place = places.carried
     traces = scratch.neurons.carried[: state.context.traces.shape[0]]
     place = _read_row(ticket, place, known, traces)
     for carried in scratch.fixed.carried:
@@ -219,9 +208,8 @@ def read_context(settings, state, scratch, ticket):
             carried[f] = np.float32(ticket[place + f]) if f < n_features else np.float32(0.0)
         place += n_features
     place = _read_row(ticket, place, known, scratch.fixed.carried_traces)
-    place = _read_row(ticket, place, known, scratch.fixed.mean_weights)
-    place += _predicted_size(settings, n_classes, _n_answers(settings))
-    read_codes(ticket, place, n_features * settings.n_fields, scratch.lagged)
+    _read_row(ticket, place, known, scratch.fixed.mean_weights)
+    read_codes(ticket, places.codes, n_features * settings.n_fields, scratch.lagged)
 
 
 @kernel
@@ -236,12 +224,12 @@ def _read_blocks(ticket, place, n_blocks, n_classes, capacity, target):
 
 
 @kernel
-def _are_probabilities(ticket, place, n_blocks, n_classes):
-    """Return whether each of the blocks from `place` on holds probabilities that sum up to 1."""
-    for b in range(n_blocks):
+def _are_probabilities(ticket, first, stop, n_classes):
+    """Return whether each block from `first` up to `stop` holds probabilities that sum up to 1."""
+    for begin in range(first, stop, n_classes):
         total = 0.0
         for c in range(n_classes):
-            p = ticket[place + b * n_classes + c]
+            p = ticket[begin + c]
             if not 0.0 <= p <= 1.0:
                 return False
             total += p
@@ -257,14 +245,12 @@ def _answers_place(settings, state, ticket):
     -1: a class was unknown, the ticket is of a release that did not write them, or is damaged.
     """
     n_classes, n_features = _sizes_of(ticket)
-    if _n_answers(settings) == 0 or n_classes < state.counts.n_classes:
+    if settings.n_opinions == 0 or n_classes < state.counts.n_classes:
         return np.int64(-1)
-    n_blocks = _n_answers(settings)
-    place = _traces_place(settings, n_classes) + _carried_size(settings, n_features)
-    place += _predicted_size(settings, n_classes, n_blocks) - n_blocks * n_classes
-    if not _are_probabilities(ticket, place, n_blocks, n_classes):
+    places = _places_of(settings, n_classes, n_features)
+    if not _are_probabilities(ticket, places.answers, places.codes, n_classes):
         return np.int64(-1)
-    return place
+    return places.answers
 
 
 @kernel
@@ -308,7 +294,7 @@ def read_outputs(settings, state, scratch, ticket):
     capacity = state.classes.n_rows.shape[0]
     n_classes, n_features = _sizes_of(ticket)
     ids = state.snapshots.ids
-    place = _traces_place(settings, n_classes) + _carried_size(settings, n_features)
+    place = _places_of(settings, n_classes, n_features).predicted
     place = _read_blocks(ticket, place, settings.n_outputs, n_classes, capacity, then.outputs)
     n_others = then.others.shape[0] // capacity
     place = _read_blocks(ticket, place, n_others, n_classes, capacity, then.others)

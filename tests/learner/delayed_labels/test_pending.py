@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier
-from loco_stream._learner.delayed_labels.pending import n_answers
+from loco_stream._learner.delayed_labels.pending import places_of
 from tests.helpers.twins import run_both_delayed, stream
 
 K = 3
@@ -29,8 +29,8 @@ def late():
 def learned(late, change):
     """Return the probabilities of a model after a late label, its ticket changed before."""
     model, ticket = pickle.loads(late)
-    size = n_answers(model._core.settings) * K
-    change(ticket.predicted[len(ticket.predicted) - size :])
+    places = places_of(model._core.settings, K, ROWS.shape[1])
+    change(ticket.predicted[places.answers : places.codes])
     model.learn_one(ticket, 0)
     return model.predict_proba_array(ROWS[85:], in_stream=True)
 
