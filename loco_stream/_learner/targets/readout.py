@@ -12,9 +12,9 @@ from loco_stream._compiler.simd.ops import add_outer
 from loco_stream._learner.readout import delayed_values, stacks
 from loco_stream._learner.readout.delayed_values import DelayedValueState
 from loco_stream._learner.readout.experts.least_squares import (
-    change_linear_weights,
+    change_member,
     change_projectors,
-    change_trace_weights,
+    member_of,
 )
 from loco_stream._learner.readout.weighted_sum import weighted_sum
 
@@ -135,16 +135,11 @@ def learn_members(settings, state, scratch, weights):
     work = scratch.experts.least_squares
     outputs = scratch.now.outputs
     capacity = state.classes.n_rows.shape[0]
-    for m in range(settings.n_trace):
-        column = m * capacity
-        _write_residual(state, scratch.target, outputs, column, work.residual)
-        if settings.learns:
+    for m in range(settings.n_trace + settings.n_linear):
+        _write_residual(state, scratch.target, outputs, m * capacity, work.residual)
+        if settings.learns and m < settings.n_trace:
             _mirror(settings, state, scratch, weights, m)
-        change_trace_weights(settings, state, scratch, m, (column, capacity))
-    for m in range(settings.n_linear):
-        column = (settings.n_trace + m) * capacity
-        _write_residual(state, scratch.target, outputs, column, work.residual)
-        change_linear_weights(settings, state, scratch, m, (m * capacity, capacity))
+        change_member(settings, state, scratch, member_of(settings, state, scratch, m))
     change_projectors(settings, state, scratch)
 
 

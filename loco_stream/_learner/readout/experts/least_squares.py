@@ -29,7 +29,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from loco_stream._arrays import Array, Float32, Float64, Int64
-from loco_stream._compiler.jit import kernel
+from loco_stream._compiler.jit import inlined, kernel
 from loco_stream._compiler.simd.ops import nonzero, weigh_rows
 from loco_stream._compiler.simd.sizes import RANK, whole_vectors
 from loco_stream._learner.arrays.spec import Record, Shapes, axes, record
@@ -282,54 +282,102 @@ def opine(settings, state, outputs, scores, opinions):
         softmax(outputs, (2 * a + 1) * capacity, state.counts.n_classes, 1.0, opinions[a])
 
 
-@kernel
-def _write_late_gains(settings, state, scratch):
-    """Write the gains of the late features of the row in scratch, and add to the energies."""
+class Member(NamedTuple):
+    """A member as kernels work on it; members on traces come first, then linear ones.
+
+    index: which one it is
+    weights, column: of all members of its kind, and where its own columns begin
+    projector, pending, blocks, leak, prior: as in `State`
+    inputs, first: vector that holds its inputs, and where they begin there
+    n_joint: how many of them share the projector
+    nonzeros: which of these are not 0, and how many
+    gain: k = P x, of the joint inputs and then of late ones
+    """
+
+    index: Any
+    weights: Any
+    column: Any
+    projector: Any
+    pending: Any
+    blocks: Any
+    leak: Any
+    prior: Any
+    inputs: Any
+    first: Any
+    n_joint: Any
+    nonzeros: Any
+    gain: Any
+
+
+@inlined
+def member_of(settings, state, scratch, m):
+    """Return member `m` (int64) with its inputs in scratch."""
     own = state.experts.least_squares
     work = scratch.experts.least_squares
-    late, reached = late_inputs(settings, state, scratch)
-    for m in range(settings.n_trace):
-        k = work.gains[m, own.pending.shape[2] :]
-        work.energies[m] += write_block_gains(own.blocks[m], late, reached, k)
-    for m in range(settings.n_linear):
-        k = work.linear_gains[m, own.linear_pending.shape[2] :]
-        energy = write_block_gains(own.linear_blocks[m], late, reached, k)
-        work.energies[settings.n_trace + m] += energy
+    cache = scratch.cache
+    n_late = cache.n_late_rows
+    n_columns = settings.n_losses * state.classes.n_rows.shape[0]
+    n_features = state.counts.n_features
+    if m >= settings.n_trace:
+        k = m - settings.n_trace
+        return Member(
+            m,
+            own.linear_weights,
+            k * n_columns,
+            own.linear_projectors[k],
+            own.linear_pending[k],
+            own.linear_blocks[k],
+            LINEAR_LEAKS[k],
+            LINEAR_PRIORS[k],
+            scratch.clean.traces,
+            settings.n_hidden,
+            min(n_features + 1, own.linear_pending.shape[2]),
+            (scratch.inputs.linear_rows, cache.n_linear_rows - n_late),
+            work.linear_gains[k],
+        )
+    first, n_inputs = input_span(settings, n_features)
+    if own.blocks.shape[1] == 0:
+        n_late = 0
+    vector = scratch.clean.traces
+    nonzeros = (scratch.inputs.rows, cache.n_rows - n_late)
+    if m >= settings.n_trace - settings.n_memoryless:
+        vector = work.present
+        nonzeros = (scratch.inputs.present_rows, cache.n_present_rows - n_late)
+    return Member(
+        m,
+        own.weights,
+        m * n_columns,
+        own.projectors[m],
+        own.pending[m],
+        own.blocks[m],
+        own.leaks[m],
+        own.priors[m],
+        vector,
+        first,
+        min(n_inputs, own.pending.shape[2]),
+        nonzeros,
+        work.gains[m],
+    )
 
 
 @kernel
 def _write_gains(settings, state, scratch):
     """Write the gain of every member for the row in scratch."""
     own = state.experts.least_squares
-    work = scratch.experts.least_squares
-    vector = scratch.clean.traces
-    cache = scratch.cache
-    n_features = state.counts.n_features
-    first, n_inputs = input_span(settings, n_features)
+    energies = scratch.experts.least_squares.energies
     n_pending = own.counters.n_pending
     turn = state.counts.n_seen
-    n_late = cache.n_late_rows if own.blocks.shape[1] > 0 else 0
-    nonzeros = (scratch.inputs.rows, cache.n_rows - n_late)
-    n_joint = min(n_inputs, own.pending.shape[2])
-    for m in range(settings.n_trace):
-        if m == settings.n_trace - settings.n_memoryless:
-            vector = work.present
-            nonzeros = (scratch.inputs.present_rows, cache.n_present_rows - n_late)
-        member = (own.projectors[m], own.pending[m], n_pending, own.leaks[m])
-        k = work.gains[m]
-        work.energies[m] = gain_of(member, vector, first, n_joint, nonzeros, k, turn)
-    vector = scratch.clean.traces
-    first = settings.n_hidden
-    nonzeros = (scratch.inputs.linear_rows, cache.n_linear_rows - cache.n_late_rows)
-    n_joint = min(n_features + 1, own.linear_pending.shape[2])
-    for m in range(settings.n_linear):
-        member = (own.linear_projectors[m], own.linear_pending[m], n_pending, LINEAR_LEAKS[m])
-        k = work.linear_gains[m]
-        energy = gain_of(member, vector, first, n_joint, nonzeros, k, turn)
-        work.energies[settings.n_trace + m] = energy
+    late, reached = late_inputs(settings, state, scratch)
+    for m in range(energies.shape[0]):
+        member = member_of(settings, state, scratch, m)
+        projector = (member.projector, member.pending, n_pending, member.leak)
+        k = member.gain
+        energies[m] = gain_of(
+            projector, member.inputs, member.first, member.n_joint, member.nonzeros, k, turn
+        )
+        late_gain = k[member.pending.shape[1] :]
+        energies[m] += write_block_gains(member.blocks, late, reached, late_gain)
     own.counters.n_pending = n_pending % RANK
-    if scratch.inputs.late_rows.shape[0] > 0:
-        _write_late_gains(settings, state, scratch)
 
 
 @kernel
@@ -346,88 +394,38 @@ def prepare(settings, state, scratch):
 
 
 @kernel
-def _change_late_projectors(settings, state, scratch):
-    """Take the late features of the row in scratch into the blocks of every member."""
-    own = state.experts.least_squares
-    work = scratch.experts.least_squares
-    turn = state.counts.n_seen
-    _, reached = late_inputs(settings, state, scratch)
-    for m in range(settings.n_trace):
-        k = work.gains[m, own.pending.shape[2] :]
-        scale = 1.0 / (1.0 + work.energies[m])
-        change_blocks(own.blocks[m], reached, k, scale, own.leaks[m], own.priors[m], turn)
-    for m in range(settings.n_linear):
-        k = work.linear_gains[m, own.linear_pending.shape[2] :]
-        scale = 1.0 / (1.0 + work.energies[settings.n_trace + m])
-        blocks = own.linear_blocks[m]
-        change_blocks(blocks, reached, k, scale, LINEAR_LEAKS[m], LINEAR_PRIORS[m], turn)
-
-
-@kernel
 def change_projectors(settings, state, scratch):
     """Take the row in scratch into the projector of every member."""
     own = state.experts.least_squares
-    work = scratch.experts.least_squares
-    n_features = state.counts.n_features
+    energies = scratch.experts.least_squares.energies
     n_pending = own.counters.n_pending
-    _, n_inputs = input_span(settings, n_features)
-    n_joint = min(n_inputs, own.pending.shape[2])
-    for m in range(settings.n_trace):
-        member = (own.projectors[m], own.pending[m], n_pending, own.leaks[m])
-        change_projector(member, n_joint, work.gains[m], work.energies[m], own.priors[m])
-    n_joint = min(n_features + 1, own.linear_pending.shape[2])
-    for m in range(settings.n_linear):
-        member = (own.linear_projectors[m], own.linear_pending[m], n_pending, LINEAR_LEAKS[m])
-        k = work.linear_gains[m]
-        q = work.energies[settings.n_trace + m]
-        change_projector(member, n_joint, k, q, LINEAR_PRIORS[m])
-    if scratch.cache.n_late_rows > 0:
-        _change_late_projectors(settings, state, scratch)
+    turn = state.counts.n_seen
+    _, reached = late_inputs(settings, state, scratch)
+    for m in range(energies.shape[0]):
+        member = member_of(settings, state, scratch, m)
+        projector = (member.projector, member.pending, n_pending, member.leak)
+        k = member.gain
+        change_projector(projector, member.n_joint, k, energies[m], member.prior)
+        late_gain = k[member.pending.shape[1] :]
+        scale = 1.0 / (1.0 + energies[m])
+        change_blocks(member.blocks, reached, late_gain, scale, member.leak, member.prior, turn)
     own.counters.n_pending = n_pending + 1
 
 
 @kernel
-def _change_member(settings, state, scratch, member, columns):
-    """Make the recursive step of a member along the residual in scratch.
-
-    `member` is its (weights, blocks of late inputs, gain, energy, number of joint inputs).
-    """
-    weights, blocks, k, q, n_joint = member
-    residual = scratch.experts.least_squares.residual
-    change_weights(weights, columns, n_joint, k, q, residual)
-    if scratch.cache.n_late_rows > 0:
-        _, reached = late_inputs(settings, state, scratch)
-        late = weights[n_joint:]
-        scale = np.float32(1.0 / (1.0 + q))
-        change_block_weights(late, columns, blocks, reached, k[n_joint:], scale, residual)
-
-
-@kernel
-def change_trace_weights(settings, state, scratch, m, columns):
-    """Make the recursive step of member `m` (int64) on traces along the residual in scratch.
-
-    `columns` are those of `change_weights`.
-    """
-    own = state.experts.least_squares
+def change_member(settings, state, scratch, member):
+    """Make the recursive step of a `Member` along the residual in scratch."""
     work = scratch.experts.least_squares
-    _, n_inputs = input_span(settings, state.counts.n_features)
-    n_joint = min(n_inputs, own.pending.shape[2])
-    member = (own.weights, own.blocks[m], work.gains[m], work.energies[m], n_joint)
-    _change_member(settings, state, scratch, member, columns)
-
-
-@kernel
-def change_linear_weights(settings, state, scratch, m, columns):
-    """Make the recursive step of linear member `m` along the residual in scratch.
-
-    Parameters are those of `change_trace_weights`.
-    """
-    own = state.experts.least_squares
-    work = scratch.experts.least_squares
-    n_joint = min(state.counts.n_features + 1, own.linear_pending.shape[2])
-    q = work.energies[settings.n_trace + m]
-    member = (own.linear_weights, own.linear_blocks[m], work.linear_gains[m], q, n_joint)
-    _change_member(settings, state, scratch, member, columns)
+    residual = work.residual
+    q = work.energies[member.index]
+    k = member.gain
+    n_joint = member.n_joint
+    columns = (member.column, settings.n_losses * state.classes.n_rows.shape[0])
+    change_weights(member.weights, columns, n_joint, k, q, residual)
+    _, reached = late_inputs(settings, state, scratch)
+    late = member.weights[n_joint:]
+    scale = np.float32(1.0 / (1.0 + q))
+    change_block_weights(late, columns, member.blocks, reached, k[n_joint:], scale, residual)
 
 
 @kernel
@@ -471,22 +469,17 @@ def learn(settings, state, scratch, scores, opinions, label, value):
     if settings.waits:
         learn_or_wait(settings, state, scratch, label)
         return
-    own = state.experts.least_squares
     outputs = scratch.now.outputs
-    unread = scratch.now.buffer  # a regression has no probabilities
+    proba = scratch.now.buffer  # unread in a regression, which has no probabilities
     n_columns = settings.n_losses * state.classes.n_rows.shape[0]
-    for m in range(settings.n_trace):
-        column = m * n_columns
-        proba = unread if settings.regression else opinions[m]
-        write_residual(settings, state, scratch, outputs[column:], proba, own.leaks[m])
-        if settings.learns and settings.mirrors:
+    for m in range(settings.n_trace + settings.n_linear):
+        member = member_of(settings, state, scratch, m)
+        if not settings.regression:
+            proba = opinions[m]
+        write_residual(settings, state, scratch, outputs[m * n_columns :], proba, member.leak)
+        if settings.learns and settings.mirrors and m < settings.n_trace:
             mirror_member(settings, state, scratch, m)
-        change_trace_weights(settings, state, scratch, m, (column, n_columns))
-    for m in range(settings.n_linear):
-        column = (settings.n_trace + m) * n_columns
-        proba = unread if settings.regression else opinions[settings.n_trace + m]
-        write_residual(settings, state, scratch, outputs[column:], proba, LINEAR_LEAKS[m])
-        change_linear_weights(settings, state, scratch, m, (m * n_columns, n_columns))
+        change_member(settings, state, scratch, member)
     change_projectors(settings, state, scratch)
 
 
