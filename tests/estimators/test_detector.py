@@ -260,6 +260,29 @@ def test_feedback_changes_what_follows():
         LOCODetector(seed=1).confirm(0, 1)
 
 
+def test_confirming_an_event_leaves_ordinary_values_alone():
+    X = rows_of(columns=4, n=3100)
+    X[700] = 0.0
+    for first in (1000, 3000):
+        X[first : first + 40, 2] += 12.0
+    detector = LOCODetector(seed=1)
+    detector.learn_score_array(X[:1060])
+    assert detector.confirm(1000, 1039) == 40
+    alarms = np.flatnonzero(detector.learn_score_array(X[1060:]).alarm) + 1060
+    assert (alarms < 3000).sum() <= 5
+    assert 3000 in alarms
+
+
+@pytest.mark.parametrize("decimals", [1, 9])
+def test_a_usual_value_that_stuck_is_not_confirmed(decimals):
+    X = np.round(rows_of(columns=1, n=2000), decimals)
+    X[1000:1040] = X[1000]
+    detector = LOCODetector(seed=1)
+    detector.learn_score_array(X[:1060])
+    detector.confirm(1000, 1039)
+    assert detector.score_one({0: X[1000, 0]}) < 2.0
+
+
 def test_feedback_by_time_survives_a_file(tmp_path):
     t = 1.5e9 + 60.0 * np.arange(800)
     X = rows_of(columns=1, n=800)
