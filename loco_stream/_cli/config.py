@@ -131,7 +131,8 @@ def _check_addresses(values: Mapping[str, Any], context: click.Context) -> None:
 def _check_distinct(listeners: Mapping[str, tuple[str, int]]) -> None:
     """Raise `ConfigError` if two options open the same port; 0 is a free one."""
     for name, other in combinations(listeners, 2):
-        (host, port), (other_host, other_port) = listeners[name], listeners[other]
+        host, port = listeners[name]
+        other_host, other_port = listeners[other]
         if port and port == other_port and _overlap(host, other_host):
             raise ConfigError(f"`{other}` must be another port than `{name}`, got {port} for both")
 
