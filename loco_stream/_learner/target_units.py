@@ -49,8 +49,19 @@ def output_bounds(statistics, j):
 
 
 @kernel
-def standardised(statistics, j, value):
-    """Return a value (float64) of target `j` in its standard deviations; see `value_of`."""
+def in_deviations(statistics, j, value):
+    """Return a value (float64) of target `j` in its standard deviations, 0 if it does not vary."""
     deviation = deviation_of(statistics, j)
-    z = (value - statistics.mean[j]) / deviation if deviation > 0.0 else 0.0
+    return (value - statistics.mean[j]) / deviation if deviation > 0.0 else 0.0
+
+
+@kernel
+def clipped(z):
+    """Return a standardised target (float64) as it is learned."""
     return min(max(z, -TARGET_CLIP), TARGET_CLIP)
+
+
+@kernel
+def standardised(statistics, j, value):
+    """Return a value (float64) of target `j` in its standard deviations, as it is learned."""
+    return clipped(in_deviations(statistics, j, value))

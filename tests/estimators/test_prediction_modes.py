@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loco_stream import LOCOClassifier, LOCORegressor, load, save
+from loco_stream import (
+    LOCOClassifier,
+    LOCOMultiTargetRegressor,
+    LOCORegressor,
+    load,
+    save,
+)
 from loco_stream.errors import InputError
 from tests.helpers.models import blobs
 
@@ -124,6 +130,18 @@ def test_recent_values_answer_for_the_next_row_of_a_regression():
         model.predict_array(X[:3], in_stream=False),
         [model.predict_one(dict(enumerate(x)), in_stream=False) for x in X[:3]],
     )
+
+
+@pytest.mark.parametrize("kind", [LOCORegressor, LOCOMultiTargetRegressor])
+def test_a_level_far_beyond_the_earlier_ones_is_followed_from_its_third_row_on(kind):
+    rng = np.random.default_rng(4)
+    y = np.cumsum(rng.normal(size=900))
+    y[800:] += 1e5
+    X = rng.normal(size=(900, 2))
+    values = y if kind is LOCORegressor else np.stack([y, rng.normal(size=900)], axis=1)
+    answers = kind(seed=1).learn_predict_array(X, values)
+    errors = np.abs(answers.reshape(900, -1)[:, 0] - y)
+    assert errors[803:].max() < 10.0
 
 
 @pytest.mark.parametrize("method", ["predict_one", "predict_proba_one"])

@@ -17,6 +17,7 @@ from loco_stream._learner.readout import (
 )
 from loco_stream._learner.readout.experts import discriminant, recency, transitions
 from loco_stream._learner.readout.symmetric import YOUNG
+from loco_stream._learner.target_units import TARGET_CLIP
 from tests.helpers import naive
 
 
@@ -586,7 +587,12 @@ class RecentValues:
         lags = self.scaled(known, mean, deviation)
         inputs = np.r_[ensemble, lags, 1.0]
         own = np.clip(self.weights @ inputs, -most, most)
-        return inputs, np.r_[ensemble, lags[0], own, joint]
+        last = lags[0]
+        if len(known) > 1 and deviation > 0.0:
+            now, before = (np.array(known[:2]) - mean) / deviation
+            if now * before > 0.0:  # a second value as far out is no outlier
+                last = np.clip(now, -max(most, abs(before)), max(most, abs(before)))
+        return inputs, np.r_[ensemble, last, own, joint]
 
     def mix(self, ensemble, known, mean, deviation, joint=()):
         """Return the answer, standardised."""
@@ -611,6 +617,7 @@ class RecentValues:
         losses = np.minimum(squares / (2 * best), next_value.MAX_STEP)
         keep = 1 - share * max(1 - next_value.DECAY, newest)
         self.log_weights = keep * self.log_weights - share * losses
+        target = np.clip(target, -TARGET_CLIP, TARGET_CLIP)
         for m, forgetting in enumerate(next_value.FORGETTING):
             gain, self.projectors[m] = least_squares_step(self.projectors[m], inputs, forgetting)
             error = outputs[next_value.FIRST_MODEL + m] - target
@@ -662,4 +669,5 @@ class SeveralRecentValues:
         for m, forgetting in enumerate(next_value.FORGETTING):
             gain, self.projectors[m] = least_squares_step(self.projectors[m], inputs, forgetting)
             for j in learned:
-                self.weights[m, :, j] -= gain * (outputs[m, j] - targets[j])
+                target = np.clip(targets[j], -TARGET_CLIP, TARGET_CLIP)
+                self.weights[m, :, j] -= gain * (outputs[m, j] - target)

@@ -832,6 +832,9 @@ class Learner:
             rank = min(math.ceil((n + 1) * intervals.REACH_QUANTILE), n)
             reach = intervals.REACH * ordered[rank - 1]
         reach = max(reach, math.sqrt(self.target.statistics[1]))
+        before = self.recent_values.known[0] if self.recent_values.known else predicted
+        if (before - predicted) * (y - predicted) > 0.0:
+            reach = max(reach, abs(before - predicted))
         residual = abs(y - row.next_value(known))
         for level, coverage in enumerate(COVERAGES):
             radius = self.radius(level)
@@ -842,7 +845,7 @@ class Learner:
         self.residuals.append(residual)
         bounded = min(max(y, predicted - reach), predicted + reach)
         if deviation > 0.0 and self.settings.n_lags:
-            z = float(np.clip((bounded - mean) / deviation, -TARGET_CLIP, TARGET_CLIP))
+            z = (bounded - mean) / deviation
             late = self.delayed_values
             share = LATE_SHARE * late.evidence_share() if late.in_use else 1.0
             self.recent_values.learn(row.scores[0], known, z, mean, deviation, share=share)

@@ -91,11 +91,12 @@ def _reach(residuals):
 
 
 @kernel
-def bounded_target(residuals, statistics, j, value, predicted):
+def bounded_target(residuals, statistics, j, value, predicted, previous):
     """Return a value of target `j`, as far from its prediction as the residuals reach.
 
-    An outlier counts as one large residual and not as its size; a new level is followed, since the
-    reach grows as soon as a few residuals are large.
+    An outlier counts as one large residual and not as its size. A new level is followed: a second
+    value as far off on the same side counts in full, and the reach grows as soon as a few residuals
+    are large.
 
     Parameters
     ----------
@@ -103,10 +104,12 @@ def bounded_target(residuals, statistics, j, value, predicted):
         `ResidualState` of the target, before it keeps the residual of this value.
     statistics, j
         As in `value_of`.
-    value, predicted
-        float64.
+    value, predicted, previous
+        float64: the value, its prediction, and the value known before it; NaN for none.
     """
     reach = max(_reach(residuals), deviation_of(statistics, j))
+    if (previous - predicted) * (value - predicted) > 0.0:
+        reach = max(reach, abs(previous - predicted))
     return min(max(value, predicted - reach), predicted + reach)
 
 

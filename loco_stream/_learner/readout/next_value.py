@@ -29,7 +29,7 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import NOT_NEGATIVE, PerClass, Shapes, axes, diagonal, records
 from loco_stream._learner.readout.delayed_values import evidence_share
 from loco_stream._learner.readout.softmax import highest
-from loco_stream._learner.target_units import deviation_of
+from loco_stream._learner.target_units import clipped, deviation_of, in_deviations
 
 FORGETTING = (0.0, 0.002)  # of the linear models, per row
 PRIOR = 1.0  # inverse variance of their weights, in rows
@@ -38,7 +38,7 @@ ERROR_RATE = 0.005  # of the mean squared errors
 MAX_ERROR = 16.0  # squared error that counts
 MIN_ERROR = 1e-4  # mean square of the best
 MAX_STEP = 8.0  # that one row changes a log-weight by
-MAX_OUTPUT = 10.0  # in standard deviations
+MAX_OUTPUT = 10.0  # in standard deviations, of what no two successive values show
 HEAD_START = 2.0  # of the others before the models, in log-weight: of few rows these know least
 LATE_SHARE = 0.2  # of the evidence of late values that counts
 JOINT_TARGETS = 32  # whose values are inputs of the joint models at most
@@ -122,7 +122,7 @@ class NextValueScratch(NamedTuple):
     outputs: of each expert
     mixed: the answers; expected: those by what is known now, where a value is late
     shares: of an observation that the row is for each target
-    learned: standardised values, NaN for a target that is not learned
+    learned: values as far as they count, in their units; then standardised; NaN: not learned
     buffer: working memory of the joint models, a number per target
     """
 
@@ -155,10 +155,21 @@ def _dot(weights, inputs):
 
 
 @kernel
-def _scaled(value, mean, deviation):
-    """Return a known value in standard deviations, within bounds; 0 if it is not known (NaN)."""
-    is_known = value == value and deviation > 0.0
-    return _bounded((value - mean) / deviation) if is_known else 0.0
+def _last_output(known, statistics, j):
+    """Return the last known value in standard deviations; 0 if there is none.
+
+    It is within the bounds unless the value before it is beyond them too: an outlier is not
+    repeated, a new level is.
+    """
+    if known[0] != known[0]:
+        return 0.0
+    last = in_deviations(statistics, j, known[0])
+    bounds = MAX_OUTPUT
+    if known.shape[0] > 1 and known[1] == known[1]:
+        before = in_deviations(statistics, j, known[1])
+        if before * last > 0.0:
+            bounds = max(bounds, abs(before))
+    return min(max(last, -bounds), bounds)
 
 
 @kernel
@@ -171,14 +182,13 @@ def _write_outputs(own, work, statistics, ensemble, j):
     outputs = work.outputs[j]
     known = work.known[j]
     n_lags = known.shape[0]
-    mean = statistics.mean[j]
-    deviation = deviation_of(statistics, j)
     inputs[0] = ensemble
     for k in range(n_lags):
-        inputs[1 + k] = _scaled(known[k], mean, deviation)
+        is_known = known[k] == known[k]
+        inputs[1 + k] = _bounded(in_deviations(statistics, j, known[k])) if is_known else 0.0
     inputs[1 + n_lags] = 1.0
     outputs[ENSEMBLE] = ensemble
-    outputs[LAST] = inputs[1]
+    outputs[LAST] = _last_output(known, statistics, j)
     for m in range(own.weights.shape[1]):
         outputs[FIRST_MODEL + m] = _bounded(_dot(own.weights[j, m], inputs))
 
@@ -349,9 +359,9 @@ def _weigh(own, outputs, observed, j, n_experts):
 
 
 @kernel
-def _is_learned(work, statistics, targets, j):
+def _is_learned(work, statistics, j):
     """Return whether target `j` has a value now, had one before, and varies."""
-    is_known = targets[j] == targets[j] and work.known[j, 0] == work.known[j, 0]
+    is_known = work.learned[j] == work.learned[j] and work.known[j, 0] == work.known[j, 0]
     return is_known and deviation_of(statistics, j) > 0.0
 
 
@@ -387,26 +397,23 @@ def _fit_joint(own, work, m, n):
 
 
 @kernel
-def learn_values(own, work, statistics, targets, n):
+def learn_values(own, work, statistics, n):
     """Compare the experts of each target, and fit the linear models.
 
-    `mix_values` has written the outputs of the row; `work.shares` are those of an observation.
-
-    Parameters
-    ----------
-    own, work, statistics, n
-        As in `mix_values`.
-    targets
-        (n or more,) float64: standardised values, NaN where missing.
+    `mix_values` has written the outputs of the row; `work.shares` are those of an observation, and
+    `work.learned` the values in their units, NaN where missing. The other parameters are those of
+    `mix_values`.
     """
     is_any = False
     for j in range(n):
-        is_learned = _is_learned(work, statistics, targets, j)
-        work.learned[j] = targets[j] if is_learned else math.nan
-        if is_learned:
-            _weigh(own, work.outputs[j], (targets[j], work.shares[j]), j, _n_experts(own, n))
-            _fit_own(own, work, j, targets[j])
-            is_any = True
+        if not _is_learned(work, statistics, j):
+            work.learned[j] = math.nan
+            continue
+        z = in_deviations(statistics, j, work.learned[j])
+        _weigh(own, work.outputs[j], (z, work.shares[j]), j, _n_experts(own, n))
+        work.learned[j] = clipped(z)
+        _fit_own(own, work, j, work.learned[j])
+        is_any = True
     if n > 1 and is_any:
         for m in range(own.joint_weights.shape[0]):
             _fit_joint(own, work, m, n)
@@ -462,6 +469,13 @@ def keep_value(own, j, value):
         known[k] = known[k - 1]
     known[0] = value
     own.counters[j].n_known = min(own.counters[j].n_known + 1, known.shape[0])
+
+
+@kernel
+def last_value(own, j):
+    """Return the last known value of target `j`, float64; NaN for none."""
+    is_known = own.known.shape[0] > 0 and own.counters[j].n_known > 0
+    return own.known[j, 0] if is_known else math.nan
 
 
 @kernel

@@ -209,7 +209,7 @@ def _bounded_value(targets, heads, j, slot, value, now):
     residual = abs(value - heads.forecasts[slot, j])
     _compare(heads, j, slot, value)
     _adapt_scales(heads, j, slot, residual)
-    value = intervals.bounded_target(residuals, statistics, j, value, predicted)
+    value = intervals.bounded_target(residuals, statistics, j, value, predicted, math.nan)
     intervals.keep_residual(residuals, residual)
     return value
 

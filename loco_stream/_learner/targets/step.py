@@ -102,7 +102,7 @@ def _write_answers(model, mode, answers, radii):
 
 
 @kernel
-def _bounded_target(targets, j, value, now, then):
+def _bounded_target(targets, j, value, previous, now, then):
     """Keep the residual of target `j`; return the value, as far from its prediction as they reach.
 
     A target without values so far has no residual.
@@ -111,8 +111,8 @@ def _bounded_target(targets, j, value, now, then):
     ----------
     targets
         `TargetState`.
-    value
-        float64.
+    value, previous
+        float64: the value, and the one known before it; NaN for none.
     now, then
         float64: the answer by now, and when the row was predicted, whose residual is kept.
     """
@@ -123,7 +123,7 @@ def _bounded_target(targets, j, value, now, then):
     residuals = ResidualState(own.counters[j], own.recent[j], own.ordered[j], own.risks[j])
     predicted = value_of(statistics, j, now)
     residual = abs(value - value_of(statistics, j, then))
-    value = intervals.bounded_target(residuals, statistics, j, value, predicted)
+    value = intervals.bounded_target(residuals, statistics, j, value, predicted, previous)
     intervals.learn_residual(residuals, residual)
     return value
 
@@ -160,12 +160,18 @@ def _set_targets(state, scratch, targets, values):
     n_known = 0
     answers = scratch.values
     for j in range(values.shape[0]):
+        answers.learned[j] = values[j]
         if values[j] != values[j]:
             scratch.target[j] = math.nan
             continue
         n_known += 1
-        next_value.keep_value(state.next_value, j, values[j])
-        values[j] = _bounded_target(targets, j, values[j], answers.expected[j], answers.mixed[j])
+        own = state.next_value
+        value = values[j]
+        previous = next_value.last_value(own, j)
+        now = answers.expected[j]
+        values[j] = _bounded_target(targets, j, value, previous, now, answers.mixed[j])
+        next_value.keep_value(own, j, value)
+        answers.learned[j] = values[j]
         scratch.target[j] = standardised(targets.statistics, j, values[j])
     return n_known
 
@@ -179,7 +185,7 @@ def _learn_next_values(state, scratch, targets):
         errors = targets.delayed.errors[j]
         scratch.values.shares[j] = next_value.observation_share(errors, is_delayed)
     own = state.next_value
-    next_value.learn_values(own, scratch.values, targets.statistics, scratch.target, n)
+    next_value.learn_values(own, scratch.values, targets.statistics, n)
 
 
 @kernel

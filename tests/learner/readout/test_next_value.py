@@ -42,9 +42,9 @@ def run(values, ensemble, learn_every=1):
         mixed.append(work.mixed[0])
         assert mixed[-1] == pytest.approx(twin.mix(score, twin.known, *given), rel=1e-6, abs=1e-9)
         if i % learn_every == 0:
-            z = (value - MEAN) / DEVIATION
-            next_value.learn_values(own, work, target, np.array([z]), 1)
-            twin.learn(score, twin.known, z, *given)
+            work.learned[0] = value
+            next_value.learn_values(own, work, target, 1)
+            twin.learn(score, twin.known, (value - MEAN) / DEVIATION, *given)
         next_value.keep_value(own, 0, value)
         twin.keep(value)
     assert np.allclose(own.weights[0], twin.weights, rtol=1e-6, atol=1e-8)
@@ -70,10 +70,21 @@ def test_values_far_out_and_a_constant_series_equal_the_twin():
     values = walk(200)
     values[50] = 1e4
     values[120] = -1e6
+    values[150:155] = [1e5, 1e6, 1e5, -1e5, 1e5]
     run(values, np.zeros(200))
     mixed, own = run(np.full(200, 3.0), np.zeros(200))
     assert np.isfinite(mixed).all()
     assert np.isfinite(own.projectors).all()
+
+
+def test_an_outlier_is_not_repeated_and_a_new_level_is():
+    values = walk(400)
+    values[200] = 1e4
+    values[300:] += 1e4
+    mixed, _ = run(values, np.zeros(400))
+    answers = MEAN + DEVIATION * mixed
+    assert answers[201] <= MEAN + DEVIATION * next_value.MAX_OUTPUT
+    assert np.abs(answers - values)[302:].max() < 1.0
 
 
 def test_before_a_value_is_known_the_ensemble_answers():
@@ -83,7 +94,8 @@ def test_before_a_value_is_known_the_ensemble_answers():
     assert np.isnan(work.known).all()
     next_value.mix_values(own, work, target, np.array([0.7]), 1)
     assert work.mixed[0] == 0.7
-    next_value.learn_values(own, work, target, np.array([1.0]), 1)
+    work.learned[0] = 1.0
+    next_value.learn_values(own, work, target, 1)
     assert own.counters[0].n_scored == 0
 
 
@@ -158,7 +170,8 @@ def run_several(Y, scores, shares=1.0):
         mixed.append(work.mixed.copy())
         assert np.allclose(mixed[-1], twin.mix(row, known, moments), rtol=1e-6, atol=1e-8)
         z = (values - MEAN) / DEVIATION
-        next_value.learn_values(own, work, target, z, n)
+        work.learned[:] = values
+        next_value.learn_values(own, work, target, n)
         twin.learn(row, known, z, moments, np.broadcast_to(shares, n))
         for j in np.flatnonzero(~np.isnan(values)):
             next_value.keep_value(own, j, values[j])
