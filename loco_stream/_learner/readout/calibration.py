@@ -19,6 +19,7 @@ from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import Shapes, axes
 from loco_stream._learner.readout.mixture import MIN_PROBABILITY, retained
+from loco_stream._learner.readout.softmax import normalise
 
 POWERS = (0.75, 1.0, 1.5, 2.5, 4.0)
 NOISES = (0.0, 0.05, 0.1, 0.2)
@@ -96,15 +97,12 @@ def correct(log_weights, proba, n_classes, sums, factors):
 @kernel
 def _apply(proba, n_classes, factors, guess):
     """Replace each probability by the sum of its powers times `factors`, and `guess`; normalise."""
-    total = 0.0
     for c in range(n_classes):
         raised = _raised(proba[c])
         proba[c] = guess
         for a in range(N_POWERS):
             proba[c] += factors[a] * raised[a]
-        total += proba[c]
-    for c in range(n_classes):
-        proba[c] /= total  # 1 but for rounding, and no probability may be above it
+    normalise(proba, n_classes)  # by 1 but for rounding: no probability may be above 1
 
 
 @kernel
@@ -153,7 +151,6 @@ def weigh_classes(balanced, counts, weights, n_classes, proba):
         (n_classes or more,) float64, overwritten.
     """
     seen = 0.0
-    total = 0.0
     for c in range(n_classes):
         seen += counts[c]
     for c in range(n_classes):
@@ -161,6 +158,4 @@ def weigh_classes(balanced, counts, weights, n_classes, proba):
         if balanced:
             weight = seen / (n_classes * max(counts[c], 1.0))
         proba[c] *= weight
-        total += proba[c]
-    for c in range(n_classes):
-        proba[c] /= total
+    normalise(proba, n_classes)

@@ -14,7 +14,7 @@ from typing import Annotated, NamedTuple
 from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import Shapes, axes
-from loco_stream._learner.readout.softmax import highest
+from loco_stream._learner.readout.softmax import normalise, softmax
 
 DECAY = 0.9995  # of the log-likelihoods, per row: about 2,000 rows count
 EARLY = 2.0  # of the first n rows the last n / EARLY count
@@ -60,22 +60,13 @@ def mix(log_weights, opinions, n_classes, weights, proba):
     proba
         (n_classes or more,) float64, written.
     """
-    top = highest(log_weights, log_weights.shape[0])
-    total = 0.0
-    for e in range(log_weights.shape[0]):
-        weights[e] = math.exp(log_weights[e] - top)
-        total += weights[e]
+    softmax(log_weights, 0, len(log_weights), 1.0, weights)
     for c in range(n_classes):
         proba[c] = 0.0
-    for e in range(log_weights.shape[0]):
-        weights[e] /= total
+    for e in range(len(log_weights)):
         for c in range(n_classes):
             proba[c] += weights[e] * opinions[e, c]
-    summed = 0.0
-    for c in range(n_classes):
-        summed += proba[c]
-    for c in range(n_classes):
-        proba[c] /= summed  # 1 but for rounding, and no probability may be above it
+    normalise(proba, n_classes)  # by 1 but for rounding: no probability may be above 1
 
 
 @kernel
@@ -106,9 +97,9 @@ def learn_mixture(mixture, opinions, label, n_observations, share):
     """
     keep = retained(n_observations, share)
     log_weights = mixture.log_weights
-    for e in range(log_weights.shape[0]):
+    for e in range(len(log_weights)):
         gained = share * math.log(max(opinions[e, label], MIN_PROBABILITY))
         log_weights[e] = keep * log_weights[e] + gained
-    for e in range(log_weights.shape[0]):
+    for e in range(len(log_weights)):
         if mixture.log_priors[e] != 0.0:
             log_weights[e] += (1.0 - keep) * mixture.log_priors[e]

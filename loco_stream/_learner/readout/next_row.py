@@ -20,7 +20,7 @@ from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import NOT_NEGATIVE, Shapes, axes
 from loco_stream._learner.readout.mixture import retained
-from loco_stream._learner.readout.softmax import highest
+from loco_stream._learner.readout.softmax import log_total, softmax
 
 CURVED_ROWS = 20.0  # a step counts the second derivative of the row at hand as that of so many
 # Of a step, beside the second derivative; it grows with every row seen, up to the last.
@@ -93,29 +93,13 @@ def combine(stack, log_odds, n_classes, in_stream, proba):
     proba
         (n_classes or more,) float64, written.
     """
-    total = 0.0
     for c in range(n_classes):
         proba[c] = 0.0
-    for k in range(stack.weights.shape[0]):
+    for k in range(len(stack.weights)):
         if in_stream or stack.contexts[k] == 0.0:
             for c in range(n_classes):
                 proba[c] += stack.weights[k] * log_odds[k, c]
-    top = highest(proba, n_classes)
-    for c in range(n_classes):
-        proba[c] = math.exp(proba[c] - top)
-        total += proba[c]
-    for c in range(n_classes):
-        proba[c] /= total
-
-
-@kernel
-def _log_total(odds, n_classes):
-    """Return the logarithm of the sum of e to the log-odds, (n_classes or more,) float64."""
-    top = highest(odds, n_classes)
-    total = 0.0
-    for c in range(n_classes):
-        total += math.exp(odds[c] - top)
-    return top + math.log(total)
+    softmax(proba, 0, n_classes, 1.0, proba)
 
 
 @kernel
@@ -132,19 +116,19 @@ def mix_experts(stack, log_odds, n_classes, proba):
     log_weights = stack.log_weights
     stack_weight = log_weights[STACK] + HEAD_START
     top = stack_weight
-    for k in range(STACK + 1, log_weights.shape[0]):
+    for k in range(STACK + 1, len(log_weights)):
         if stack.contexts[k] == 0.0:
             top = max(top, log_weights[k])
     total = math.exp(stack_weight - top)
     for c in range(n_classes):
         proba[c] *= total
-    for k in range(STACK + 1, log_weights.shape[0]):
+    for k in range(STACK + 1, len(log_weights)):
         if stack.contexts[k] == 0.0:
             weight = math.exp(log_weights[k] - top)
             total += weight
-            log_total = _log_total(log_odds[k], n_classes)
+            total_odds = log_total(log_odds[k], n_classes)
             for c in range(n_classes):
-                proba[c] += weight * math.exp(log_odds[k, c] - log_total)
+                proba[c] += weight * math.exp(log_odds[k, c] - total_odds)
     for c in range(n_classes):
         proba[c] /= total
 
@@ -154,10 +138,10 @@ def _bound_leads(stack):
     """Keep the log-weights within `LARGEST_LEAD` of the best one."""
     log_weights = stack.log_weights
     top = -math.inf
-    for k in range(log_weights.shape[0]):
+    for k in range(len(log_weights)):
         if stack.contexts[k] == 0.0:
             top = max(top, log_weights[k])
-    for k in range(log_weights.shape[0]):
+    for k in range(len(log_weights)):
         if stack.contexts[k] == 0.0:
             log_weights[k] = max(log_weights[k], top - LARGEST_LEAD)
 
@@ -181,9 +165,9 @@ def learn_mixture(stack, predicted, n_classes, label, n_observations, share):
     log_weights = stack.log_weights
     gained = share * math.log(max(proba[label], LEAST))
     log_weights[STACK] = keep * log_weights[STACK] + gained
-    for k in range(STACK + 1, log_weights.shape[0]):
+    for k in range(STACK + 1, len(log_weights)):
         if stack.contexts[k] == 0.0:
-            log_proba = log_odds[k, label] - _log_total(log_odds[k], n_classes)
+            log_proba = log_odds[k, label] - log_total(log_odds[k], n_classes)
             gained = share * max(log_proba, math.log(LEAST))
             log_weights[k] = keep * log_weights[k] + gained
     _bound_leads(stack)
@@ -213,7 +197,7 @@ def learn_weights(stack, log_odds, proba, n_classes, label, n_observations, shar
         float64.
     """
     least = min(DAMPING, FIRST_DAMPING + DAMPING_GROWTH * n_observations)
-    for k in range(stack.weights.shape[0]):
+    for k in range(len(stack.weights)):
         mean = 0.0
         square = 0.0
         for c in range(n_classes):

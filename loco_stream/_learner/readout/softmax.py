@@ -19,6 +19,26 @@ def highest(scores, n):
 
 
 @kernel
+def log_total(scores, n):
+    """Return the logarithm of the sum of e to the first `n` scores, (n or more,) float64."""
+    top = highest(scores, n)
+    total = 0.0
+    for i in range(n):
+        total += math.exp(scores[i] - top)
+    return top + math.log(total)
+
+
+@kernel
+def normalise(proba, n):
+    """Divide the first `n` of (n or more,) float64 by their sum."""
+    total = 0.0
+    for i in range(n):
+        total += proba[i]
+    for i in range(n):
+        proba[i] /= total
+
+
+@kernel
 def softmax(scores, first, n_classes, sharpness, proba):
     """Write the softmax of sharpness * scores[first : first + n_classes].
 
@@ -34,12 +54,9 @@ def softmax(scores, first, n_classes, sharpness, proba):
         (n_classes or more,) float64, written.
     """
     top = highest(scores[first:], n_classes)
-    total = 0.0
     for c in range(n_classes):
         proba[c] = math.exp(sharpness * (np.float64(scores[first + c]) - top))
-        total += proba[c]
-    for c in range(n_classes):
-        proba[c] /= total
+    normalise(proba, n_classes)
 
 
 @kernel
@@ -57,13 +74,10 @@ def loss_of(regression, scores, target, n_classes):
     """
     if regression:
         return 0.5 * (scores[0] - target[0]) * (scores[0] - target[0])
-    top = highest(scores, n_classes)
-    total = 0.0
     hit = 0.0
     for c in range(n_classes):
-        total += math.exp(scores[c] - top)
         hit += target[c] * scores[c]
-    return top + math.log(total) - hit
+    return log_total(scores, n_classes) - hit
 
 
 @kernel
