@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 from loco_stream._compiler.jit import Kernel, kernel
 from loco_stream._learner.delayed_labels.weights import count_observations
@@ -18,6 +19,40 @@ SQUARES_STACK = 1
 FIRST_OPINION = mixture.N_STACKS
 
 _count = cache(kernel)  # many experts count with the same function, which is compiled once
+
+
+class Offsets(NamedTuple):
+    """Where the parts of an expert begin in the predictions of a row."""
+
+    output: int
+    score: int
+    opinion: int
+    log_odds: int
+
+
+# The opinions of the stacks come first, and the log-odds of the ensemble's answer.
+FIRST = Offsets(output=0, score=0, opinion=FIRST_OPINION, log_odds=1)
+
+
+@cache
+def _next_offsets(expert: Expert) -> Kernel:
+    """Return a kernel that returns where the parts of the next expert begin."""
+    n_outputs = _count(expert.n_outputs)
+    n_scores = _count(expert.n_scores)
+    n_opinions = _count(expert.n_opinions)
+    n_log_odds = _count(expert.n_log_odds)
+
+    @kernel
+    def next_offsets(settings, state, begin):
+        capacity = len(state.classes.n_rows)
+        return Offsets(
+            begin.output + n_outputs(settings) * capacity,
+            begin.score + n_scores(settings) * capacity,
+            begin.opinion + n_opinions(settings),
+            begin.log_odds + n_log_odds(settings),
+        )
+
+    return next_offsets
 
 
 def _chain_experts(
@@ -45,70 +80,59 @@ def _chain_experts(
 
 def _link_predict(expert: Expert, rest: Kernel) -> Kernel:
     own = expert.predict
-    n_outputs = _count(expert.n_outputs)
-    n_scores = _count(expert.n_scores)
+    next_offsets = _next_offsets(expert)
 
     @kernel
-    def predict(settings, state, scratch, output, score):
-        capacity = state.classes.n_rows.shape[0]
-        next_output = output + n_outputs(settings) * capacity
-        next_score = score + n_scores(settings) * capacity
-        outputs = scratch.now.outputs[output:next_output]
-        own(settings, state, scratch, outputs, scratch.now.scores[score:next_score])
-        rest(settings, state, scratch, next_output, next_score)
+    def predict(settings, state, scratch, begin):
+        end = next_offsets(settings, state, begin)
+        outputs = scratch.now.outputs[begin.output : end.output]
+        own(settings, state, scratch, outputs, scratch.now.scores[begin.score : end.score])
+        rest(settings, state, scratch, end)
 
     return predict
 
 
 def _link_opine(expert: Expert, rest: Kernel) -> Kernel:
     own = expert.opine
-    n_outputs = _count(expert.n_outputs)
-    n_scores = _count(expert.n_scores)
-    n_opinions = _count(expert.n_opinions)
+    next_offsets = _next_offsets(expert)
 
     @kernel
-    def opine(settings, state, computed, output, score, opinion):
-        capacity = state.classes.n_rows.shape[0]
-        next_output = output + n_outputs(settings) * capacity
-        next_score = score + n_scores(settings) * capacity
-        next_opinion = opinion + n_opinions(settings)
-        outputs = computed.outputs[output:next_output]
-        scores = computed.scores[score:next_score]
-        own(settings, state, outputs, scores, computed.opinions[opinion:next_opinion])
-        rest(settings, state, computed, next_output, next_score, next_opinion)
+    def opine(settings, state, computed, begin):
+        end = next_offsets(settings, state, begin)
+        outputs = computed.outputs[begin.output : end.output]
+        scores = computed.scores[begin.score : end.score]
+        own(settings, state, outputs, scores, computed.opinions[begin.opinion : end.opinion])
+        rest(settings, state, computed, end)
 
     return opine
 
 
 def _link_log_odds(expert: Expert, rest: Kernel) -> Kernel:
     own = expert.log_odds
-    n_scores = _count(expert.n_scores)
-    n_log_odds = _count(expert.n_log_odds)
+    next_offsets = _next_offsets(expert)
 
     @kernel
-    def log_odds(settings, state, computed, score, first):
-        next_score = score + n_scores(settings) * state.classes.n_rows.shape[0]
-        after = first + n_log_odds(settings)
-        if after > first:
-            own(settings, state, computed.scores[score:next_score], computed.log_odds[first:after])
-        rest(settings, state, computed, next_score, after)
+    def log_odds(settings, state, computed, begin):
+        end = next_offsets(settings, state, begin)
+        if end.log_odds > begin.log_odds:
+            scores = computed.scores[begin.score : end.score]
+            own(settings, state, scores, computed.log_odds[begin.log_odds : end.log_odds])
+        rest(settings, state, computed, end)
 
     return log_odds
 
 
 def _link_learn(expert: Expert, rest: Kernel) -> Kernel:
     own = expert.learn
-    n_scores = _count(expert.n_scores)
-    n_opinions = _count(expert.n_opinions)
+    next_offsets = _next_offsets(expert)
 
     @kernel
-    def learn(settings, state, scratch, score, opinion, label, value):
-        next_score = score + n_scores(settings) * state.classes.n_rows.shape[0]
-        next_opinion = opinion + n_opinions(settings)
-        scores = scratch.now.scores[score:next_score]
-        opinions = scratch.now.opinions[opinion:next_opinion]
+    def learn(settings, state, scratch, begin, label, value):
+        end = next_offsets(settings, state, begin)
+        scores = scratch.now.scores[begin.score : end.score]
+        opinions = scratch.now.opinions[begin.opinion : end.opinion]
         own(settings, state, scratch, scores, opinions, label, value)
-        rest(settings, state, scratch, next_score, next_opinion, label, value)
+        rest(settings, state, scratch, end, label, value)
 
     return learn
 
@@ -126,14 +150,14 @@ def _link_prepare(expert: Expert, rest: Kernel) -> Kernel:
 
 def _link_level(expert: Expert, rest: Kernel) -> Kernel:
     own = expert.level_unknown
-    n_scores = _count(expert.n_scores)
+    next_offsets = _next_offsets(expert)
 
     @kernel
-    def level(settings, state, computed, score, n_known):
-        next_score = score + n_scores(settings) * state.classes.n_rows.shape[0]
-        if next_score > score:
-            own(computed.scores[score:next_score], n_known)
-        rest(settings, state, computed, next_score, n_known)
+    def level(settings, state, computed, begin, n_known):
+        end = next_offsets(settings, state, begin)
+        if end.score > begin.score:
+            own(computed.scores[begin.score : end.score], n_known)
+        rest(settings, state, computed, end, n_known)
 
     return level
 
@@ -149,7 +173,7 @@ prepare_experts = _chain_experts(_link_prepare, is_ready)
 @kernel
 def predict_members(settings, state, scratch):
     """Write the outputs and scores of every expert for the row in scratch."""
-    _predict(settings, state, scratch, 0, 0)
+    _predict(settings, state, scratch, FIRST)
 
 
 @kernel
@@ -158,7 +182,7 @@ def write_log_odds(settings, state, computed):
 
     `computed` is a `ReadoutPass`; the first of its log-odds are those of the answer without them.
     """
-    _log_odds(settings, state, computed, 0, 1)
+    _log_odds(settings, state, computed, FIRST)
 
 
 @kernel
@@ -167,7 +191,7 @@ def level_unknown_classes(settings, state, computed, n_known):
 
     `computed` is a `ReadoutPass`; `n_known` (int64) classes were known.
     """
-    _level(settings, state, computed, 0, n_known)
+    _level(settings, state, computed, FIRST, n_known)
 
 
 @kernel
@@ -177,7 +201,7 @@ def combine_outputs(settings, state, computed):
     `computed` is a `ReadoutPass` with the outputs and scores of the experts.
     """
     n_classes = state.counts.n_classes
-    capacity = state.classes.n_rows.shape[0]
+    capacity = len(state.classes.n_rows)
     own = state.stacks
     if n_classes == 0:
         return
@@ -215,7 +239,7 @@ def write_others(settings, state, computed):
     """
     if not settings.regression or not settings.recursive:
         return
-    capacity = state.classes.n_rows.shape[0]
+    capacity = len(state.classes.n_rows)
     stack = state.stacks.weights
     delayed = state.delayed_values
     delayed_values.write_others(
@@ -227,12 +251,12 @@ def write_others(settings, state, computed):
 def _mix_opinions(settings, state, computed):
     """Write the opinions of the stacks and of every expert, and their mixture."""
     n_classes = state.counts.n_classes
-    stride = settings.n_losses * state.classes.n_rows.shape[0]
+    stride = settings.n_losses * len(state.classes.n_rows)
     opinions = computed.opinions
     weighted_sum(computed.outputs, state.stacks.weights, stride, n_classes, computed.stacked)
     softmax(computed.combined, 0, n_classes, 1.0, opinions[LOG_STACK])
     softmax(computed.stacked, 0, n_classes, SHARPNESS, opinions[SQUARES_STACK])
-    _opine(settings, state, computed, 0, 0, FIRST_OPINION)
+    _opine(settings, state, computed, FIRST)
     mixture.mix(
         state.mixture.log_weights, opinions, n_classes, computed.opinion_weights, computed.mixed
     )
@@ -245,7 +269,7 @@ def write_error(settings, state, scratch, computed):
     It is probabilities or a standardised value, less the target. `computed` is a `ReadoutPass`.
     """
     n_classes = state.counts.n_classes
-    capacity = state.classes.n_rows.shape[0]
+    capacity = len(state.classes.n_rows)
     if settings.regression:
         weighted_sum(computed.outputs, computed.credit_weights, capacity, 1, computed.error)
         computed.error[0] -= scratch.target[0]
@@ -262,7 +286,7 @@ def write_error(settings, state, scratch, computed):
 @kernel
 def learn_experts(settings, state, scratch, label, value):
     """Let every expert learn the row in scratch; `label` is an int64 slot, `value` a float64."""
-    _learn(settings, state, scratch, 0, FIRST_OPINION, label, value)
+    _learn(settings, state, scratch, FIRST, label, value)
 
 
 @kernel
@@ -276,7 +300,7 @@ def update_weights(settings, state, scratch, computed, label, share, learns_stac
         return
     own = state.stacks
     n_classes = state.counts.n_classes
-    capacity = state.classes.n_rows.shape[0]
+    capacity = len(state.classes.n_rows)
     stride = settings.n_losses * capacity
     target = scratch.target
     if settings.regression:

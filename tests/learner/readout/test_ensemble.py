@@ -10,7 +10,7 @@ import pytest
 from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.readout import ensemble
-from loco_stream._learner.readout.ensemble import FIRST_OPINION
+from loco_stream._learner.readout.ensemble import FIRST, FIRST_OPINION
 from loco_stream._learner.readout.experts import EXPERTS, Expert
 from loco_stream._learner.readout.experts._definition import is_ready, nothing
 from loco_stream._learner.readout.stacks import StackState
@@ -107,7 +107,7 @@ def test_each_expert_predicts_into_its_own_blocks_in_turn(args):
 
     @kernel
     def run(settings, state, scratch):
-        composed(settings, state, scratch, 0, 0)
+        composed(settings, state, scratch, FIRST)
 
     on_model(run)(args)
     scratch = args.model.scratch
@@ -123,7 +123,7 @@ def test_each_expert_gives_opinions_on_its_own_blocks(args):
 
     @kernel
     def run(settings, state, scratch):
-        composed(settings, state, scratch.now, 0, 0, FIRST_OPINION)
+        composed(settings, state, scratch.now, FIRST)
 
     on_model(run)(args)
     opinions = args.model.scratch.now.opinions
@@ -139,7 +139,7 @@ def test_each_expert_learns_with_its_own_scores_and_opinions_in_turn(args):
 
     @kernel
     def run(settings, state, scratch, label, value):
-        composed(settings, state, scratch, 0, FIRST_OPINION, label, value)
+        composed(settings, state, scratch, FIRST, label, value)
 
     on_model(run)(args, 1, 0.5)
     opinions = args.model.scratch.now.opinions
@@ -163,7 +163,7 @@ def test_unknown_classes_are_levelled_by_experts_that_do(args):
 
     @kernel
     def run(settings, state, scratch, n_known):
-        composed(settings, state, scratch.now, 0, n_known)
+        composed(settings, state, scratch.now, FIRST, n_known)
 
     on_model(run)(args, 1)
     assert scores_of(args) == [[0, -2, -2], [0, 0, 0]]
