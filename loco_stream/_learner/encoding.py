@@ -85,19 +85,6 @@ class TargetStatistics(NamedTuple):
     first: Annotated[Float64, axes(scale_guard.BLOCK, 1)]
 
 
-class Robust(NamedTuple):
-    """What keeps the scales of features robust.
-
-    guard: the last values
-    kept: scales that were replaced
-    moments: scratch of `scale_guard.block_moments`
-    """
-
-    guard: scale_guard.ScaleGuard
-    kept: KeptScales
-    moments: Float64
-
-
 @kernel
 def bounded(z):
     """Return a standardised value (float64) as the readout sees it: logarithmic beyond `CLIP`."""
@@ -123,13 +110,13 @@ def scale(x, n_features, statistics, scaled):
         (n_features or more,) float32, written.
     """
     for f in range(n_features):
-        value = np.float64(x[f])
+        value = x[f]
         z = 0.0
         if abs(value) <= LARGEST and statistics.n_values[f] > 0.0:
             variance = statistics.squares[f] / statistics.n_values[f]
             if variance > 0.0:
                 z = (value - statistics.mean[f]) / math.sqrt(variance)
-        scaled[f] = np.float32(bounded(z))
+        scaled[f] = bounded(z)
 
 
 @kernel
@@ -199,40 +186,26 @@ def _leave_out_apart(statistics, f):
 
 
 @kernel
-def update_statistics(x, n_features, statistics, scaled, robust):
-    """Take a row into the features' statistics; return how many values were missing.
-
-    Parameters
-    ----------
-    x, n_features, statistics, scaled
-        As in `scale`, which wrote `scaled`.
-    robust
-        `Robust`: the guard, the kept scales and their scratch.
-    """
+def update_features(state, scratch):
+    """Take the row in scratch into the features' statistics; return how many were missing."""
+    guard = state.scale_guard
     missing = 0
-    for f in range(n_features):
-        value = np.float64(x[f])
-        if scale_guard.is_missing(robust.guard, f, value):
+    for f in range(state.counts.n_features):
+        value = scratch.given[f]
+        if scale_guard.is_missing(guard, f, value):
             missing += 1
             if abs(value) <= LARGEST:
-                robust.guard.n_fillers[f] += 1.0
+                guard.n_fillers[f] += 1.0
         else:
-            _update_feature(statistics, f, value, abs(scaled[f]) >= CLIP, robust)
+            _update_feature(state, f, value, abs(scratch.scaled[f]) >= CLIP)
     return missing
 
 
 @kernel
-def update_features(state, scratch):
-    """Take the row in scratch into the features' statistics; return how many were missing."""
-    robust = Robust(state.scale_guard, state.kept_scales, scratch.moments)
-    n_features = state.counts.n_features
-    return update_statistics(scratch.given, n_features, state.statistics, scratch.scaled, robust)
-
-
-@kernel
-def _update_feature(statistics, f, value, clipped, robust):
+def _update_feature(state, f, value, clipped):
     """Take a value that is not missing into the statistics of a feature, and judge its scale."""
-    guard = robust.guard
+    statistics = state.statistics
+    guard = state.scale_guard
     n_before = statistics.n_values[f]
     if not scale_guard.is_apart(guard, f, value):
         _take(statistics, f, value)
@@ -242,10 +215,10 @@ def _update_feature(statistics, f, value, clipped, robust):
         if statistics.beyond[f] > REOPEN:
             statistics.beyond[f] = 0.0
             if scale_guard.end_block(guard, f):
-                _reopen(statistics, f, value, robust)
+                _reopen(state, f, value)
             return
     if ended and scale_guard.end_block(guard, f):
-        _judge_scale(statistics, f, robust)
+        _judge_scale(state, f)
 
 
 @kernel
@@ -263,15 +236,16 @@ def _take(statistics, f, value):
 
 
 @kernel
-def _judge_scale(statistics, f, robust):
+def _judge_scale(state, f):
     """Compare a scale with the block that has ended, and replace it if it has to be."""
-    guard = robust.guard
-    kept = robust.kept
+    statistics = state.statistics
+    guard = state.scale_guard
+    kept = state.kept_scales
     is_first = guard.n_recent[f] == scale_guard.BLOCK
     if is_first and statistics.n_values[f] == scale_guard.BLOCK:
-        scale_guard.block_moments(guard, f, robust.moments)
-        if robust.moments[0] < scale_guard.BLOCK:  # something stood apart when nothing was known
-            _start_from(statistics, f, robust.moments)
+        moments = scale_guard.block_moments(guard, f)
+        if moments[0] < scale_guard.BLOCK:  # something stood apart when nothing was known
+            _start_from(statistics, f, moments)
         return
     deviation = math.sqrt(statistics.squares[f] / statistics.n_values[f])
     verdict = scale_guard.judge(guard, f, statistics.mean[f], deviation)
@@ -283,8 +257,7 @@ def _judge_scale(statistics, f, robust):
         _swap_with_kept(statistics, f, kept)
     elif kept.n_wide[f] >= WIDE_BLOCKS:
         _swap_with_kept(statistics, f, kept)
-        scale_guard.block_moments(guard, f, robust.moments)
-        _start_from(statistics, f, robust.moments)
+        _start_from(statistics, f, scale_guard.block_moments(guard, f))
 
 
 @kernel
@@ -297,12 +270,12 @@ def _fits_kept(guard, kept, f):
 
 
 @kernel
-def _reopen(statistics, f, value, robust):
+def _reopen(state, f, value):
     """Keep the scale of a feature, and go on with the kept one, or start anew at a value."""
-    fits = _fits_kept(robust.guard, robust.kept, f)
-    _swap_with_kept(statistics, f, robust.kept)
+    fits = _fits_kept(state.scale_guard, state.kept_scales, f)
+    _swap_with_kept(state.statistics, f, state.kept_scales)
     if not fits:
-        _restart(statistics, f, value)
+        _restart(state.statistics, f, value)
 
 
 @kernel
@@ -325,11 +298,12 @@ def _swap_with_kept(statistics, f, kept):
 @kernel
 def _start_from(statistics, f, moments):
     """Start the statistics of a feature anew from five moments; see `block_moments`."""
-    statistics.n_values[f] = moments[0]
-    statistics.mean[f] = moments[1]
-    statistics.squares[f] = moments[2]
-    statistics.lowest[f] = moments[3]
-    statistics.highest[f] = moments[4]
+    n, mean, squares, lowest, highest = moments
+    statistics.n_values[f] = n
+    statistics.mean[f] = mean
+    statistics.squares[f] = squares
+    statistics.lowest[f] = lowest
+    statistics.highest[f] = highest
     statistics.beyond[f] = 0.0
 
 
@@ -349,7 +323,7 @@ def without_fillers(x, n_features, guard, row):
         (n_features or more,) float64, written.
     """
     for f in range(n_features):
-        value = np.float64(x[f])
+        value = x[f]
         row[f] = np.nan if scale_guard.is_missing(guard, f, value) else value
 
 
@@ -388,7 +362,7 @@ def encode_fields(x, scaled, n_features, n_fields, is_text, channels, rows):
         if is_text[f] != 0:
             continue
         first_channel += n_fields
-        if not abs(np.float64(x[f])) <= LARGEST:
+        if not abs(x[f]) <= LARGEST:
             continue
         place = (min(max(np.float64(scaled[f]), -FIELD_RANGE), FIELD_RANGE) + FIELD_RANGE) / spacing
         first = max(0, math.ceil(place - FIELD_REACH))
@@ -399,7 +373,7 @@ def encode_fields(x, scaled, n_features, n_fields, is_text, channels, rows):
             strength = above / (1.0 - FIELD_THRESHOLD)
             if strength > 0.0:
                 channel = first_channel + m
-                channels[channel] = np.float32(strength)
+                channels[channel] = strength
                 rows[n] = channel
                 n += 1
     return n
@@ -412,9 +386,9 @@ def intensity(value, statistics, f):
     It is 0 where the value is masked, or was constant so far.
     """
     span = statistics.highest[f] - statistics.lowest[f]
-    if not abs(np.float64(value)) <= LARGEST or not span > 0.0 or statistics.n_values[f] == 0.0:
+    if not abs(value) <= LARGEST or not span > 0.0 or statistics.n_values[f] == 0.0:
         return 0.0
-    return min(max((np.float64(value) - statistics.lowest[f]) / span, 0.0), 1.0)
+    return min(max((value - statistics.lowest[f]) / span, 0.0), 1.0)
 
 
 @kernel
@@ -423,7 +397,7 @@ def encode_intensities(x, statistics, n_features, channels, rows):
     n = np.int64(0)  # a literal 0 would be compiled separately
     for f in range(n_features):
         strength = np.float32(intensity(x[f], statistics, f))
-        if strength > np.float32(0.0):
+        if strength > 0.0:
             channels[f] = strength
             rows[n] = f
             n += 1

@@ -211,8 +211,8 @@ def judge(guard, f, mean, deviation):
 
 
 @kernel
-def block_moments(guard, f, moments):
-    """Write number, mean and sum of squared deviations of the block's values, and their range.
+def block_moments(guard, f):
+    """Return number, mean and sum of squared deviations of the block's values, and their range.
 
     Values that stand apart are left out.
 
@@ -222,19 +222,25 @@ def block_moments(guard, f, moments):
         `ScaleGuard`.
     f
         int64.
-    moments
-        (5,) float64, written: number, mean, squares, lowest, highest.
+
+    Returns
+    -------
+    tuple
+        Five float64: number, mean, squares, lowest, highest.
     """
-    moments[:] = 0.0
-    moments[3] = math.inf
-    moments[4] = -math.inf
+    n = 0.0
+    mean = 0.0
+    squares = 0.0
+    lowest = math.inf
+    highest = -math.inf
     for i in range(np.int64(min(guard.n_recent[f], BLOCK))):
         value = guard.recent[i, f]
         if is_apart(guard, f, value):
             continue
-        moments[0] += 1.0
-        delta = value - moments[1]
-        moments[1] += delta / moments[0]
-        moments[2] += delta * (value - moments[1])
-        moments[3] = min(moments[3], value)
-        moments[4] = max(moments[4], value)
+        n += 1.0
+        delta = value - mean
+        mean += delta / n
+        squares += delta * (value - mean)
+        lowest = min(lowest, value)
+        highest = max(highest, value)
+    return n, mean, squares, lowest, highest

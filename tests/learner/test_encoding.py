@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from river import datasets
 
 from loco_stream import LOCOForecaster, LOCOMultiTargetRegressor, LOCORegressor
+from loco_stream._arrays import Float32, Float64
 from loco_stream._learner import encoding
 from loco_stream._learner.scale_guard import ScaleGuard
 from tests.helpers import naive
@@ -18,7 +20,6 @@ from tests.helpers.models import fresh_group
 FeatureStatistics = encoding.FeatureStatistics
 KeptScales = encoding.KeptScales
 TargetStatistics = encoding.TargetStatistics
-Robust = encoding.Robust
 
 encoding = jitted_module(encoding)
 
@@ -35,10 +36,37 @@ def fresh(n_features):
     return fresh_group(FeatureStatistics, features=n_features)
 
 
+class Robust(NamedTuple):
+    guard: ScaleGuard
+    kept: KeptScales
+
+
+class Counts(NamedTuple):
+    n_features: int
+
+
+class PartOfState(NamedTuple):
+    statistics: FeatureStatistics
+    scale_guard: ScaleGuard
+    kept_scales: KeptScales
+    counts: Counts
+
+
+class PartOfScratch(NamedTuple):
+    given: Float64
+    scaled: Float32
+
+
 def fresh_robust(n_features):
     guard = fresh_group(ScaleGuard, features=n_features)
     kept = fresh_group(KeptScales, features=n_features)
-    return Robust(guard, kept, np.zeros(5))
+    return Robust(guard, kept)
+
+
+def take(given, statistics, scaled, robust):
+    """Take a row into the statistics; return how many values were missing."""
+    state = PartOfState(statistics, *robust, Counts(len(given)))
+    return encoding.update_features(state, PartOfScratch(given, scaled))
 
 
 def copied(statistics):
@@ -59,7 +87,7 @@ def run(rows):
         encoding.without_fillers(raw, n, robust.guard, row)
         encoding.scale(row, n, statistics, scaled)
         before = copied(statistics)
-        masked = encoding.update_statistics(raw, n, statistics, scaled, robust)
+        masked = take(raw, statistics, scaled, robust)
         yield row.copy(), scaled.copy(), before, masked
 
 
@@ -167,7 +195,7 @@ def learn_values(statistics, values, robust=None):
         given = np.array([value])
         encoding.without_fillers(given, 1, robust.guard, row)
         encoding.scale(row, 1, statistics, scaled)
-        encoding.update_statistics(given, 1, statistics, scaled, robust)
+        take(given, statistics, scaled, robust)
     return robust
 
 

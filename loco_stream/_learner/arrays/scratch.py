@@ -156,7 +156,6 @@ class Scratch(NamedTuple):
     0
     times: time of the row in scratch; gap that `decays` are of
     given, row, scaled: the row as it came, without fillers, and standardised
-    moments: scratch of `loco_stream._learner.scale_guard`
     past: the last label known when the row in scratch was predicted, and the share of an
     observation that the row is
     texts: the texts of the row
@@ -190,7 +189,6 @@ class Scratch(NamedTuple):
     times: Annotated[Record, record(np.float64, row=0.0, decay_gaps=-1.0)]
     given: Annotated[Float64, axes("features", start=np.nan)]
     row: Annotated[Float64, axes("features", start=np.nan)]
-    moments: Annotated[Float64, axes(5)]
     scaled: Annotated[Float32, axes("features")]
     code: Code
     texts: TextCode
