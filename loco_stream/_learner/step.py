@@ -81,10 +81,10 @@ def _run_snapshots(settings, state, scratch):
     vector = recalled.traces
     rows = scratch.inputs.recalled_rows
     first, n_inputs = input_span(settings, state.counts.n_features)
-    capacity = state.classes.n_rows.shape[0]
-    for i in range(settings.n_hidden, vector.shape[0]):
+    capacity = len(state.classes.n_rows)
+    for i in range(settings.n_hidden, len(vector)):
         vector[i] = scratch.clean.traces[i]
-    for s in range(own.ids.shape[0]):
+    for s in range(len(own.ids)):
         if own.posterior[snapshots.FIRST + s] == 0.0:
             continue
         no_noise = np.float32(0.0)
@@ -102,7 +102,7 @@ def _mix_snapshots(state, computed):
     own = state.snapshots
     if snapshots.are_evaluated(own.posterior, own.counters.eval_rows):
         n_classes = state.counts.n_classes
-        capacity = state.classes.n_rows.shape[0]
+        capacity = len(state.classes.n_rows)
         proba = computed.fast
         snapshots.mix_snapshots(
             own.posterior, computed.snapshots, n_classes, capacity, computed.buffer, proba
@@ -247,7 +247,7 @@ def _decide(settings, state, scratch, dormant, mode):
             next_row.combine(state.next_row, now.log_odds, n_classes, False, answer)
         next_row.mix_experts(state.next_row, now.log_odds, n_classes, answer)
     log_weights = state.calibration.log_weights
-    if log_weights.shape[0] > 0:
+    if len(log_weights) > 0:
         calibration.correct(log_weights, answer, n_classes, now.power_sums, now.power_factors)
     if settings.n_log_odds > 0:
         by_evidence = (mode & BY_EVIDENCE) != 0 and settings.retention > 0.0
@@ -320,16 +320,24 @@ def is_sound(error, n_classes, credit):
     total = 0.0
     for c in range(n_classes):
         total += abs(error[c])
-    for i in range(credit.shape[0]):
+    for i in range(len(credit)):
         total += abs(np.float64(credit[i]))
     return math.isfinite(total)
+
+
+@kernel
+def is_learnable(settings, state, scratch):
+    """Prepare the experts for the row in scratch; return whether all its numbers are finite."""
+    credit = scratch.neurons.credit[: settings.n_hidden if settings.learns else 0]
+    is_ready = ensemble.prepare_experts(settings, state, scratch)
+    return is_ready and is_sound(scratch.now.error, state.counts.n_classes, credit)
 
 
 @kernel
 def _learn_snapshots(settings, state, scratch, computed, label, share):
     """Score the current readout and the snapshots by a label, and copy the model when it is due."""
     own = state.snapshots
-    observed = (label, state.counts.n_classes, state.classes.n_rows.shape[0])
+    observed = (label, state.counts.n_classes, len(state.classes.n_rows))
     snapshots.update_posterior(own, computed, observed, share)
     slot = own.counters.slot
     if snapshots.tick(own):
@@ -500,9 +508,7 @@ def _learn(settings, state, scratch, observed, late, ticket, dormant):
         if settings.regression and state.delayed.is_delayed > 0.0:
             share_without = delayed_values.memoryless_share(settings, state.delayed_values)
             traces.reduce_credit(state.context, scratch.neurons.credit, share_without)
-    credit = scratch.neurons.credit[: settings.n_hidden if settings.learns else 0]
-    is_ready = ensemble.prepare_experts(settings, state, scratch)
-    if is_ready and is_sound(scratch.now.error, counts.n_classes, credit):
+    if is_learnable(settings, state, scratch):
         if settings.learns:
             step = _step_share(settings, state, scratch, computed, label, share)
             change_hidden(settings, state, scratch, step)
@@ -525,9 +531,27 @@ def _learn(settings, state, scratch, observed, late, ticket, dormant):
 
 
 @kernel
-def prepare_context(settings, state, scratch, t, fresh, ticket):
+def begin_row(settings, state, scratch, times, i, ticket):
+    """Write what the rows before left to row `i`, or to the one of a ticket.
+
+    Return its time, whether its context is fresh, and its share of a step. `times` as in `run`.
+    """
+    t = math.nan
+    fresh = False
+    share = 1.0
+    if len(times) > 0:
+        t = times[i, TIME]
+        fresh = times[i, FRESH_START] != 0.0
+        share = times[i, STEP_SHARE]
+    if settings.remembers:
+        _prepare_context(settings, state, scratch, t, fresh, ticket)
+    return t, fresh, share
+
+
+@kernel
+def _prepare_context(settings, state, scratch, t, fresh, ticket):
     """Write what the rows before left to the row at `t`, or to the one of a ticket."""
-    if ticket.shape[0] > 0:
+    if len(ticket) > 0:
         read_context(settings, state, scratch, ticket)
         scratch.cache.valid_for = -1
         return
@@ -540,10 +564,19 @@ def prepare_context(settings, state, scratch, t, fresh, ticket):
 
 
 @kernel
+def advance_context(state, scratch, t):
+    """Make the row in scratch, whose time is `t` (float64), the one that the next row follows."""
+    traces.advance(state.context, t, scratch.clean.traces)
+    keep_means(state, scratch)
+    push_code(state.context.ring, scratch.lagged)
+    scratch.cache.valid_for = -1
+
+
+@kernel
 def _write_answer(settings, state, scratch, dormant, mode, i, answers, proba):
     """Write the answer to row `i`, and its probabilities or intervals where there is room."""
     answers[i] = _decide(settings, state, scratch, dormant, mode)
-    if i >= proba.shape[0]:
+    if i >= len(proba):
         return
     if settings.regression:
         intervals.write_radii(state.residuals, proba[i])
@@ -593,11 +626,10 @@ def _run(settings, state, scratch, given, mode, written):
     """
     rows, times, labels, values = given
     answers, proba, tickets = written
-    n = rows.shape[0]
+    n = len(rows)
     predicts = (mode & PREDICT) != 0
     learns = (mode & LEARN) != 0
     late = (mode & LATE) != 0
-    timed = times.shape[0] > 0
     only_predicts = mode & (OBSERVE | LEARN) == 0
     has_tickets = late and tickets.shape[1] > 0
     advances = settings.remembers and not has_tickets and not (only_predicts and n == 1)
@@ -607,29 +639,23 @@ def _run(settings, state, scratch, given, mode, written):
     if summarises:
         sequences.forget(scratch.sequence)
     for i in range(n):
-        t = times[i, TIME] if timed else math.nan
-        fresh = timed and times[i, FRESH_START] != 0.0
         ticket = tickets[i] if late else scratch.no_ticket
-        if settings.remembers:
-            prepare_context(settings, state, scratch, t, fresh, ticket)
+        t, fresh, share = begin_row(settings, state, scratch, times, i, ticket)
         dormant = _pass(settings, state, scratch, rows[i], t)
         if predicts:
             if summarises:
                 _summarise(settings, scratch)
             _write_answer(settings, state, scratch, dormant, mode, i, answers, proba)
         if learns and labels[i] != HELD_OUT:
-            share = times[i, STEP_SHARE] if timed else 1.0
             observed = (labels[i], values[i], share)
             _learn(settings, state, scratch, observed, late, ticket, dormant)
         elif learns:
             state.delayed.n_tickets += 1.0  # as if it were observed, though no one keeps its ticket
-        elif i < tickets.shape[0]:
+        elif i < len(tickets):
             write_ticket(settings, state, scratch, tickets[i])
         if advances:
-            traces.advance(state.context, t, scratch.clean.traces)
-            keep_means(state, scratch)
-            push_code(state.context.ring, scratch.lagged)
-        if advances or fresh:
+            advance_context(state, scratch, t)
+        elif fresh:
             scratch.cache.valid_for = -1
     if settings.remembers and only_predicts:
         traces.restore_context(state.context, scratch.context)

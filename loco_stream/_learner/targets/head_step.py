@@ -13,8 +13,6 @@ import numpy as np
 
 from loco_stream._compiler.jit import entry, kernel
 from loco_stream._compiler.simd.ops import add_outer
-from loco_stream._learner.context import traces
-from loco_stream._learner.context.delays import push_code
 from loco_stream._learner.encoding import CLIP, REOPEN_TARGET, update_features, update_value
 from loco_stream._learner.hidden import settle_gains
 from loco_stream._learner.plasticity.feedback import broadcast_error
@@ -25,13 +23,12 @@ from loco_stream._learner.readout.experts.least_squares import change_projectors
 from loco_stream._learner.readout.inputs import input_span
 from loco_stream._learner.readout.intervals import ResidualState
 from loco_stream._learner.step import (
-    FRESH_START,
     LEARN,
     OBSERVE,
     PREDICT,
-    TIME,
+    advance_context,
+    begin_row,
     is_sound,
-    prepare_context,
 )
 from loco_stream._learner.target_units import standardised, value_of
 from loco_stream._learner.targets.kernel_args import opened_heads
@@ -59,7 +56,7 @@ def _dot(weights, column, vector, first, n):
     """Return the sum of ``weights[i, column] * vector[first + i]`` over i < n, float64."""
     total = 0.0
     for i in range(n):
-        total += np.float64(weights[i, column]) * np.float64(vector[first + i])
+        total += np.float64(weights[i, column]) * vector[first + i]
     return total
 
 
@@ -77,7 +74,7 @@ def _write_radii(targets, heads, j, radii):
     own = targets.residuals
     residuals = ResidualState(own.counters[j], own.recent[j], own.ordered[j], own.risks[j])
     intervals.write_radii(residuals, radii)
-    for level in range(min(radii.shape[0], heads.log_scales.shape[1])):
+    for level in range(min(len(radii), heads.log_scales.shape[1])):
         radii[level] *= math.exp(heads.log_scales[j, level])
 
 
@@ -99,7 +96,7 @@ def _repeated_change(heads, j, row):
     guard = heads.guards[j]
     few = FEW_ERRORS + FEW_PER_STEP * j
     lowest = KEEP_LAST * guard.unchanged * guard.n_errors / (guard.n_errors + few)
-    for k in range(row.shape[0]):
+    for k in range(len(row)):
         if heads.errors[j, k] < lowest and row[k] == row[k]:
             lowest = heads.errors[j, k]
             change = row[k]
@@ -125,7 +122,7 @@ def _keep_errors(heads, j, slot, value):
     most = MAX_REPEATED * guard.error
     rate = max(REPEATED_RATE, 1.0 / guard.n_errors)
     guard.unchanged += rate * (min(abs(value), most) - guard.unchanged)
-    for k in range(errors.shape[0]):
+    for k in range(len(errors)):
         if heads.rows[slot, k] == heads.rows[slot, k]:
             error = min(abs(heads.rows[slot, k] - value), most)
             errors[k] = error if errors[k] == math.inf else errors[k] + rate * (error - errors[k])
@@ -163,11 +160,11 @@ def _write_answers(model, row, answers, radii):
         (heads * coverages,) float64, written; or empty.
     """
     n_coverages = model.heads.log_scales.shape[1]
-    for j in range(answers.shape[0]):
+    for j in range(len(answers)):
         value = value_of(model.targets.statistics, j, model.scratch.now.combined[j])
         repeated = _repeated_change(model.heads, j, row)
         answers[j] = _forecast(model.heads, j, value, repeated)
-        if radii.shape[0] > 0:
+        if len(radii) > 0:
             own = radii[j * n_coverages : (j + 1) * n_coverages]
             _write_radii(model.targets, model.heads, j, own)
 
@@ -224,15 +221,15 @@ def _keep_row(model, row):
     scratch = model.scratch
     heads = model.heads
     work = scratch.experts.least_squares
-    n_heads = heads.vectors.shape[0]
+    n_heads = len(heads.vectors)
     slot = heads.counters.n_rows % n_heads
     now = scratch.now
-    for k in range(row.shape[0]):
+    for k in range(len(row)):
         heads.rows[slot, k] = row[k]
     vector = heads.vectors[slot]
-    for i in range(vector.shape[0]):
+    for i in range(len(vector)):
         vector[i] = scratch.clean.traces[i]
-    for a in range(now.outputs.shape[0]):
+    for a in range(len(now.outputs)):
         heads.outputs[slot, a] = now.outputs[a]
     for j in range(n_heads):
         value = value_of(model.targets.statistics, j, now.combined[j])
@@ -243,12 +240,12 @@ def _keep_row(model, row):
     for m in range(settings.n_trace):
         scale = np.float32(1.0 / (1.0 + work.energies[m]))
         own = heads.gains[slot, m]
-        for i in range(own.shape[0]):
+        for i in range(len(own)):
             own[i] = scale * work.gains[m, i]
     for m in range(settings.n_linear):
         scale = np.float32(1.0 / (1.0 + work.energies[settings.n_trace + m]))
         own = heads.linear_gains[slot, m]
-        for i in range(own.shape[0]):
+        for i in range(len(own)):
             own[i] = scale * work.linear_gains[m, i]
     heads.counters.n_rows += 1
 
@@ -260,7 +257,7 @@ def _present_outputs(settings, state, heads, slot, j, outputs):
     `outputs` is (members,) float64.
     """
     own = state.experts.least_squares
-    capacity = heads.vectors.shape[0]
+    capacity = len(heads.vectors)
     n_features = state.counts.n_features
     first, n_inputs = input_span(settings, n_features)
     vector = heads.vectors[slot]
@@ -288,7 +285,7 @@ def _move_head(settings, state, heads, place, target, outputs):
     """
     slot, j = place
     own = state.experts.least_squares
-    capacity = heads.vectors.shape[0]
+    capacity = len(heads.vectors)
     n_features = state.counts.n_features
     _, n_inputs = input_span(settings, n_features)
     for m in range(settings.n_trace):
@@ -308,13 +305,13 @@ def _learn_head(model, j, value):
     targets = model.targets
     heads = model.heads
     scratch = model.scratch
-    capacity = heads.vectors.shape[0]
+    capacity = len(heads.vectors)
     slot = (heads.counters.n_rows - 1 - j) % capacity
     outputs = model.work.then[j]
     _present_outputs(settings, state, heads, slot, j, outputs)
     stack = targets.stacks.weights[j]
     now = 0.0
-    for a in range(outputs.shape[0]):
+    for a in range(len(outputs)):
         now += stack[a] * outputs[a]
     value = _bounded_value(targets, heads, j, slot, value, now)
     target = standardised(targets.statistics, j, value)
@@ -340,7 +337,7 @@ def _change_hidden(model, value):
     scratch = model.scratch
     work = scratch.experts.least_squares
     now = scratch.now
-    capacity = model.heads.vectors.shape[0]
+    capacity = len(model.heads.vectors)
     target = standardised(model.targets.statistics, 0, value)
     for j in range(capacity):
         now.error[j] = 0.0
@@ -352,7 +349,7 @@ def _change_hidden(model, value):
     change_hidden(settings, state, scratch, delayed_values.independent_share(errors, now.error[0]))
     for m in range(settings.n_trace):
         lack = target - np.float64(now.outputs[m * capacity])
-        work.increment[0] = np.float32(model.work.weights[0, m] * lack)
+        work.increment[0] = model.work.weights[0, m] * lack
         scale = np.float32(1.0 / (1.0 + work.energies[m]))
         feedback = state.net.feedback
         one = np.float32(1.0)
@@ -381,7 +378,7 @@ def _learn(model, row, values):
         return
     _keep_row(model, row)
     change_projectors(settings, state, scratch)
-    for j in range(values.shape[0]):
+    for j in range(len(values)):
         if values[j] == values[j] and j < heads.counters.n_rows:
             _learn_head(model, j, values[j])
     settle_gains(state.net, scratch.clean.drives, settings.gain, counts.n_seen)
@@ -396,24 +393,18 @@ def _run(model, rows, times, values, mode, answers, radii):
     state = model.state
     scratch = model.scratch
     learns = (mode & LEARN) != 0
-    timed = times.shape[0] > 0
     advances = settings.remembers and mode & (OBSERVE | LEARN) != 0
     state.counts.n_classes = values.shape[1]
-    for i in range(rows.shape[0]):
-        t = times[i, TIME] if timed else math.nan
-        fresh = timed and times[i, FRESH_START] != 0.0
-        if settings.remembers:
-            prepare_context(settings, state, scratch, t, fresh, scratch.no_ticket)
+    for i in range(len(rows)):
+        t, _, _ = begin_row(settings, state, scratch, times, i, scratch.no_ticket)
         forward(model, rows[i], t)
         if (mode & PREDICT) != 0:
-            own = radii[i] if i < radii.shape[0] else scratch.no_ticket
+            own = radii[i] if i < len(radii) else scratch.no_ticket
             _write_answers(model, rows[i], answers[i], own)
         if learns:
             _learn(model, rows[i], values[i])
         if advances:
-            traces.advance(state.context, t, scratch.clean.traces)
-            push_code(state.context.ring, scratch.lagged)
-            scratch.cache.valid_for = -1
+            advance_context(state, scratch, t)
 
 
 @entry

@@ -49,7 +49,7 @@ def write_others(settings, state, targets, computed):
 
     `computed` is a `ReadoutPass` with the outputs of the members by now.
     """
-    capacity = state.classes.n_rows.shape[0]
+    capacity = len(state.classes.n_rows)
     late = targets.delayed
     for j in range(state.counts.n_classes):
         delayed = DelayedValueState(
@@ -73,7 +73,7 @@ def write_credit_error(settings, state, scratch, targets, weights):
         (targets, members) float64: weights of the members in these outputs, written.
     """
     now = scratch.now
-    capacity = state.classes.n_rows.shape[0]
+    capacity = len(state.classes.n_rows)
     late = targets.delayed
     for j in range(state.counts.n_classes):
         stack = targets.stacks.weights[j]
@@ -114,7 +114,7 @@ def _mirror(settings, state, scratch, weights, m):
     work = scratch.experts.least_squares
     n_targets = state.counts.n_classes
     for j in range(n_targets):
-        work.increment[j] = np.float32(weights[j, m] * np.float64(work.residual[j]))
+        work.increment[j] = weights[j, m] * work.residual[j]
     scale = np.float32(1.0 / (1.0 + work.energies[m]))
     feedback = state.net.feedback
     n_neurons = settings.n_hidden
@@ -134,7 +134,7 @@ def learn_members(settings, state, scratch, weights):
     """
     work = scratch.experts.least_squares
     outputs = scratch.now.outputs
-    capacity = state.classes.n_rows.shape[0]
+    capacity = len(state.classes.n_rows)
     for m in range(settings.n_trace + settings.n_linear):
         _write_residual(state, scratch.target, outputs, m * capacity, work.residual)
         if settings.learns and m < settings.n_trace:
@@ -156,7 +156,7 @@ def learn_stacks(settings, state, scratch, targets, computed, share):
     share
         float64: share of an observation that the row is.
     """
-    capacity = state.classes.n_rows.shape[0]
+    capacity = len(state.classes.n_rows)
     buffers = computed.stack_buffers
     late = targets.delayed
     statistics = targets.statistics

@@ -7,7 +7,6 @@ import math
 
 from loco_stream._compiler.jit import entry, kernel
 from loco_stream._learner.context import traces
-from loco_stream._learner.context.delays import push_code
 from loco_stream._learner.delayed_labels.pending import (
     read_outputs,
     read_values,
@@ -21,19 +20,16 @@ from loco_stream._learner.hidden import settle_gains
 from loco_stream._learner.plasticity.feedback import broadcast_error
 from loco_stream._learner.plasticity.update import change_hidden
 from loco_stream._learner.readout import delayed_values, intervals, next_value
-from loco_stream._learner.readout.ensemble import prepare_experts
 from loco_stream._learner.readout.intervals import ResidualState
 from loco_stream._learner.step import (
     ANYWHERE,
-    FRESH_START,
     LATE,
     LEARN,
     OBSERVE,
     PREDICT,
-    STEP_SHARE,
-    TIME,
-    is_sound,
-    prepare_context,
+    advance_context,
+    begin_row,
+    is_learnable,
 )
 from loco_stream._learner.target_units import standardised, value_of
 from loco_stream._learner.targets.kernel_args import opened
@@ -95,7 +91,7 @@ def _write_answers(model, mode, answers, radii):
         scores = model.scratch.values.mixed
     for j in range(model.state.counts.n_classes):
         answers[j] = value_of(targets.statistics, j, scores[j])
-        if radii.shape[0] > 0:
+        if len(radii) > 0:
             own = targets.residuals
             residuals = ResidualState(own.counters[j], own.recent[j], own.ordered[j], own.risks[j])
             intervals.write_radii(residuals, radii[j * n_coverages : (j + 1) * n_coverages])
@@ -159,7 +155,7 @@ def _set_targets(state, scratch, targets, values):
     """
     n_known = 0
     answers = scratch.values
-    for j in range(values.shape[0]):
+    for j in range(len(values)):
         answers.learned[j] = values[j]
         if values[j] != values[j]:
             scratch.target[j] = math.nan
@@ -234,19 +230,16 @@ def _change(model, computed, n_known, weight, share):
     settings = model.settings
     state = model.state
     scratch = model.scratch
-    plastic = settings.learns
-    if plastic:
+    if settings.learns:
         _average_error(state, scratch, n_known)
         broadcast_error(settings, state, scratch)
         if state.delayed.is_delayed > 0.0:
             share_without = memoryless_share(settings, state, model.targets)
             traces.reduce_credit(state.context, scratch.neurons.credit, share_without)
-    credit = scratch.neurons.credit[: settings.n_hidden if plastic else 0]
-    is_ready = prepare_experts(settings, state, scratch)
-    if not is_ready or not is_sound(scratch.now.error, state.counts.n_classes, credit):
+    if not is_learnable(settings, state, scratch):
         state.counts.n_skipped += 1
         return
-    if plastic:
+    if settings.learns:
         step = _step_share(state, scratch, model.targets, share)
         change_hidden(settings, state, scratch, step)
     learn_members(settings, state, scratch, model.work.credit_weights)
@@ -286,14 +279,14 @@ def _learn(model, values, share, answered, late, ticket):
     targets = model.targets
     counts = state.counts
     late = late and counts.n_seen > 0
-    answered = answered and counts.n_classes == values.shape[0]
-    _know_targets(model, values.shape[0])
+    answered = answered and counts.n_classes == len(values)
+    _know_targets(model, len(values))
     computed = _go_back(model, answered, late, ticket)
     n_known = _set_targets(state, scratch, targets, values)
     if n_known == 0:
         state.delayed.n_tickets += 1.0  # as if it were observed, though no one keeps its ticket
         return
-    targets.counters.n_missing += values.shape[0] - n_known
+    targets.counters.n_missing += len(values) - n_known
     if settings.n_lags > 0:
         _learn_next_values(state, scratch, targets)
     write_credit_error(settings, state, scratch, targets, model.work.credit_weights)
@@ -305,7 +298,7 @@ def _learn(model, values, share, answered, late, ticket):
             next_value.learn_anew(state.next_value)
     _change(model, computed, n_known, weight, share)
     counts.n_masked += update_features(state, scratch)
-    for j in range(values.shape[0]):
+    for j in range(len(values)):
         if values[j] == values[j]:
             clipped = abs(scratch.target[j]) >= CLIP
             if update_value(targets.statistics, j, values[j], clipped, REOPEN_TARGET):
@@ -320,35 +313,29 @@ def _run(model, rows, times, values, mode, written):
     settings = model.settings
     state = model.state
     scratch = model.scratch
-    n = rows.shape[0]
+    n = len(rows)
     learns = (mode & LEARN) != 0
     late = (mode & LATE) != 0
-    timed = times.shape[0] > 0
     only_predicts = mode & (OBSERVE | LEARN) == 0
     has_tickets = late and tickets.shape[1] > 0
     advances = settings.remembers and not has_tickets and not (only_predicts and n == 1)
     if settings.remembers and only_predicts:
         traces.save_context(state.context, scratch.context)
     for i in range(n):
-        t = times[i, TIME] if timed else math.nan
-        fresh = timed and times[i, FRESH_START] != 0.0
         ticket = tickets[i] if late else scratch.no_ticket
-        if settings.remembers:
-            prepare_context(settings, state, scratch, t, fresh, ticket)
+        t, fresh, share = begin_row(settings, state, scratch, times, i, ticket)
         forward(model, rows[i], t)
         if (mode & PREDICT) != 0:
-            own = radii[i] if i < radii.shape[0] else scratch.no_ticket
+            own = radii[i] if i < len(radii) else scratch.no_ticket
             _write_answers(model, mode, predicted[i], own)
         if learns:
-            share = times[i, STEP_SHARE] if timed else 1.0
             answered = (mode & PREDICT) != 0 and mode & ANYWHERE == 0
             _learn(model, values[i], share, answered, late, ticket)
-        elif i < tickets.shape[0]:
+        elif i < len(tickets):
             write_ticket(settings, state, scratch, tickets[i])
         if advances:
-            traces.advance(state.context, t, scratch.clean.traces)
-            push_code(state.context.ring, scratch.lagged)
-        if advances or fresh:
+            advance_context(state, scratch, t)
+        elif fresh:
             scratch.cache.valid_for = -1
     if settings.remembers and only_predicts:
         traces.restore_context(state.context, scratch.context)
