@@ -19,7 +19,7 @@ from benchmarks.options import Settings, common
 from benchmarks.runs import Run
 from benchmarks.simulator_nets import SIZES, STEPS, bernoulli, brette4, row_gather, workload
 from loco_stream import Network
-from loco_stream._simulator.batch import n_cores
+from loco_stream._compiler.processors import n_processors
 from loco_stream._simulator.queued_net import QueuedNet
 
 __all__ = ["command", "grids", "recurrent_net", "run"]
@@ -100,7 +100,7 @@ def batches(name: str, repeats: int) -> dict[str, Any]:
         "speed_up": alone[0] / together[0],
         "cpu_us_one_by_one": 1e6 * alone[1],
         "cpu_us_batch": 1e6 * together[1],
-        "cores": n_cores(),
+        "cores": n_processors(),
     }
 
 

@@ -1,7 +1,8 @@
-"""Kinds of processors for which machine code can be compiled."""
+"""The processors of this process, and kinds for which machine code can be compiled."""
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 NATIVE = "native"  # the host processor
@@ -23,3 +24,10 @@ KINDS = (  # the fastest first
     ProcessorKind("x86_64", "x86-64-v4", _V4),  # since Skylake-X (2017) and Zen 4 (2022)
     ProcessorKind("x86_64", "x86-64-v3", _V3),  # since Haswell (2013) and Zen (2017)
 )
+
+
+def n_processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

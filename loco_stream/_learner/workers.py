@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from loco_stream._arrays import Int64
 from loco_stream._compiler import atomics
 from loco_stream._compiler.jit import kernel, nogil_entry
 from loco_stream._compiler.packing import PACKED
+from loco_stream._compiler.processors import n_processors
 from loco_stream._learner.jobs import IS_OVER, N_READY, PRECISION, finish_part, take_part
 from loco_stream._learner.kernel_args import KernelArgs, opened
 from loco_stream._learner.readout.symmetric import multiply_part
@@ -55,13 +55,6 @@ def _work(args: KernelArgs) -> None:
     _do_parts(*args.args)
 
 
-def _n_processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on every system
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _started(args: KernelArgs, n: int) -> list[threading.Thread]:
     """Return up to `n` threads that were started; fewer if the system refuses one."""
     threads: list[threading.Thread] = []
@@ -88,7 +81,7 @@ def workers(args: KernelArgs, n: int) -> Iterator[int]:
 
     Yields how many there are: no more than free processors, and none where no jobs are offered.
     """
-    n = min(n, _n_processors() - 1)
+    n = min(n, n_processors() - 1)
     if n <= 0 or not PACKED or not args.model.settings.waits:
         yield 0
         return

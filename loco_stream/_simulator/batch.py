@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from loco_stream._arrays import Array
+from loco_stream._compiler.processors import n_processors
 from loco_stream._simulator.arguments import (
     checked_duration,
     checked_record,
@@ -69,15 +69,10 @@ def _chunk_size(n_samples: int, n_threads: int) -> int:
 
 def _checked_threads(threads: int | None) -> int:
     if threads is None:
-        return n_cores()
+        return n_processors()
     if not isinstance(threads, (int, np.integer)) or threads < 1:
         raise InputError(f"`threads` must be None or a whole number from 1, got {threads!r}")
     return int(threads)
-
-
-def n_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _run_chunk(net: Network, samples: Sequence[Any], first: int, request: _Request) -> list[Any]:

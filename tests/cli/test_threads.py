@@ -36,7 +36,7 @@ def started(monkeypatch):
     """Return the list of numbers of workers that models had, on a machine of four processors."""
     numbers = []
     used = workers.workers
-    monkeypatch.setattr(workers, "_n_processors", lambda: 4)
+    monkeypatch.setattr(workers, "n_processors", lambda: 4)
 
     def noted(args, n):
         numbers.append(n)

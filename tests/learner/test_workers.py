@@ -22,7 +22,7 @@ needs_machine_code = pytest.mark.skipif(not PACKED, reason="no workers without p
 
 @pytest.fixture(autouse=True)
 def _four_processors(monkeypatch):
-    monkeypatch.setattr(module, "_n_processors", lambda: 4)
+    monkeypatch.setattr(module, "n_processors", lambda: 4)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_workers_end_with_an_error(rows):
 
 
 def test_no_more_threads_than_processors(rows, monkeypatch):
-    monkeypatch.setattr(module, "_n_processors", lambda: 1)
+    monkeypatch.setattr(module, "n_processors", lambda: 1)
     model, _ = learned(rows, 4)
     assert model._core.scratch.jobs.counts[N_READY] == 0
     assert (model.n_threads, model.n_threads_used) == (4, 1)
