@@ -150,19 +150,19 @@ def carry_means(state, scratch):
     """Write the fading means, and what is left of their weights after the gap of `traces.carry`."""
     context = state.context
     work = scratch.fixed
-    for k in range(context.mean_weights.shape[0]):
+    for k in range(len(context.mean_weights)):
         decay = np.float32(math.exp(-scratch.times.decay_gaps / _CONSTANTS[k]))
         work.mean_weights[k] = decay * context.mean_weights[k]
-    for k in range(context.means.shape[0]):
+    for k in range(len(context.means)):
         _carry(context.means[k], work.carried[k])
     _carry(context.fading_traces, work.carried_traces)
 
 
 @kernel
 def _carry(means, carried):
-    for i in range(means.shape[0]):
+    for i in range(len(means)):
         carried[i] = means[i]
-    drop_tiny_items(carried, means.shape[0])
+    drop_tiny_items(carried, len(means))
 
 
 @kernel
@@ -171,14 +171,14 @@ def keep_means(state, scratch):
     context = state.context
     work = scratch.fixed
     n = context.means.shape[1]
-    for k in range(context.means.shape[0]):
+    for k in range(len(context.means)):
         for f in range(n):
             context.means[k, f] = work.code[(k + 1) * n + f]
-    n = context.fading_traces.shape[0]
-    first = work.traces.shape[0] - n
+    n = len(context.fading_traces)
+    first = len(work.traces) - n
     for i in range(n):
         context.fading_traces[i] = work.outputs[first + i]
-    for k in range(context.mean_weights.shape[0]):
+    for k in range(len(context.mean_weights)):
         context.mean_weights[k] = work.mean_weights[k] + np.float32(_RATES[k])
 
 
@@ -204,12 +204,12 @@ def _encode(settings, state, scratch):
             code = np.float32(gain * z)
         work.code[f] = code
     width = work.carried.shape[1]
-    for k in range(work.carried.shape[0]):
+    for k in range(len(work.carried)):
         rate = _rate(work, k)
         for f in range(n_features):
             mean = work.carried[k, f]
             work.code[(k + 1) * width + f] = mean + rate * (work.code[f] - mean)
-    return nonzero(work.code, 0, work.code.shape[0], work.rows)
+    return nonzero(work.code, 0, len(work.code), work.rows)
 
 
 @kernel
@@ -220,20 +220,20 @@ def _write_norms(settings, state, norms):
     """
     own = state.fixed
     if own.norms[0] > 0.0:
-        for i in range(norms.shape[0]):
+        for i in range(len(norms)):
             norms[i] = own.norms[i]
         return
-    width = own.center.shape[0]
-    for i in range(norms.shape[0]):
+    width = len(own.center)
+    for i in range(len(norms)):
         norms[i] = 0.0
     for span in range(settings.n_means + 1):
         for f in range(state.counts.n_features):
             row = own.weights[span * width + f]
             groups = own.groups[span * width + f]
-            for i in range(row.shape[0]):
-                neuron = i if groups.shape[0] == 0 else groups[i // GROUP] + i % GROUP
-                norms[neuron] += np.float64(row[i]) * np.float64(row[i])
-    for i in range(norms.shape[0]):
+            for i in range(len(row)):
+                neuron = i if len(groups) == 0 else groups[i // GROUP] + i % GROUP
+                norms[neuron] += np.float64(row[i]) * row[i]
+    for i in range(len(norms)):
         norms[i] = math.sqrt(norms[i]) if norms[i] > MIN_NORM else 1.0
 
 
@@ -243,7 +243,7 @@ def run_fixed_layer(settings, state, scratch):
     own = state.fixed
     work = scratch.fixed
     drives = work.traces  # until they are turned into traces in place
-    n_fixed = drives.shape[0]
+    n_fixed = len(drives)
     n_rows = _encode(settings, state, scratch)
     if own.groups.shape[1] > 0:
         weigh_groups(drives, own.weights, own.groups, work.code, work.rows, n_rows)
@@ -251,11 +251,11 @@ def run_fixed_layer(settings, state, scratch):
         weigh_rows(drives, own.weights, n_fixed, work.code, 0, work.rows, n_rows)
     _write_norms(settings, state, work.norms)
     for i in range(n_fixed):
-        drives[i] = np.float32(GAIN * np.float64(drives[i]) / work.norms[i] + own.biases[i])
+        drives[i] = GAIN * np.float64(drives[i]) / work.norms[i] + own.biases[i]
     turn_into_traces(settings, scratch.window, work.traces)
     for i in range(n_fixed):
         work.outputs[i] = work.traces[i]
-    if work.carried_traces.shape[0] > 0:
+    if len(work.carried_traces) > 0:
         _write_fading_traces(work)
     _write_skip(own, work, state.counts.n_features)
 
@@ -264,8 +264,8 @@ def run_fixed_layer(settings, state, scratch):
 def _write_fading_traces(work):
     """Write the fading means of the last traces in place of these traces among the outputs."""
     rate = _rate(work, len(MEAN_CONSTANTS))
-    n = work.carried_traces.shape[0]
-    first = work.traces.shape[0] - n
+    n = len(work.carried_traces)
+    first = len(work.traces) - n
     for i in range(n):
         mean = work.carried_traces[i]
         work.outputs[first + i] = mean + rate * (work.traces[first + i] - mean)
@@ -286,15 +286,15 @@ def _write_skip(own, work, n_features):
         int64.
     """
     gain = np.float32(SKIP_GAIN)
-    n_fixed = work.traces.shape[0]
-    n = work.outputs.shape[0] - n_fixed
+    n_fixed = len(work.traces)
+    n = len(work.outputs) - n_fixed
     if n == 0:
         return
     for f in range(min(n, n_features)):
         work.outputs[n_fixed + f] = gain * work.code[f]
     for f in range(n, n_features):
         code = gain * work.code[f]
-        work.outputs[n_fixed + f % n] += code if own.weights[f, 0] > np.float32(0.0) else -code
+        work.outputs[n_fixed + f % n] += code if own.weights[f, 0] > 0.0 else -code
 
 
 @kernel
@@ -309,7 +309,7 @@ def settle_scales(settings, state, scratch):
     statistics = state.statistics
     guard = state.scale_guard
     if own.norms[0] == 0.0:
-        for i in range(own.norms.shape[0]):
+        for i in range(len(own.norms)):
             own.norms[i] = scratch.fixed.norms[i]
     n_features = state.counts.n_features
     if own.n_rows[0] < SETTLE + FIRST_ROWS:
@@ -345,7 +345,7 @@ def _learn_power(own, guard, scratch, n_features):
         if is_apart(guard, f, scratch.row[f]):
             n -= 1
         else:
-            total += np.float64(code[f]) * np.float64(code[f])
+            total += np.float64(code[f]) * code[f]
     if total > 0.0:
         own.n_rows[0] += 1.0
         own.power[0] += own.power[0] * (total / n - 1.0) / own.n_rows[0]

@@ -40,7 +40,7 @@ def _encode(settings, state, scratch, x):
     x = scratch.row
     without_fillers(scratch.given, n_features, state.scale_guard, x)
     for r in range(max(scratch.cache.n_channels, 0)):
-        code.channels[code.rows[r]] = np.float32(0.0)
+        code.channels[code.rows[r]] = 0.0
     scale(x, n_features, state.statistics, scratch.scaled)
     if settings.n_fields > 1:
         n_fields = settings.n_fields
@@ -101,7 +101,7 @@ def _append_features(settings, state, scratch, x):
     """
     vector = scratch.clean.traces
     hidden = settings.n_hidden
-    vector[hidden] = np.float32(1.0)
+    vector[hidden] = 1.0
     for f in range(state.counts.n_features):
         if settings.n_fields == 1:
             vector[hidden + 1 + f] = intensity(x[f], state.statistics, f)

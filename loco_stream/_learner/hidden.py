@@ -87,7 +87,7 @@ def _fire(settings, state, scratch, layer, noise_scale, out):
     fresh = out.fresh[start:end]
     for i in range(start, end):
         drive = gain * out.drives[i]
-        if noise_scale != np.float32(0.0):
+        if noise_scale != 0.0:
             drive += noise_scale * noise[i]
         fresh[i - start] = drive
     n_spikes = turn_into_traces(settings, scratch.window, fresh)
@@ -166,10 +166,10 @@ def settle_gains(net, drives, target, n_seen):
     """
     if n_seen >= SETTLE:
         return
-    for layer in range(net.n_post.shape[0]):
+    for layer in range(len(net.n_post)):
         power = 0.0
         for i in range(net.first[layer], net.first[layer] + net.n_post[layer]):
-            power += np.float64(drives[i]) * np.float64(drives[i])
+            power += np.float64(drives[i]) * drives[i]
         change = power / net.n_post[layer] - net.drive_power[layer]
         net.drive_power[layer] += change / (n_seen + 1.0)
         if net.drive_power[layer] > 0.0:

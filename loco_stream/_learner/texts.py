@@ -163,9 +163,9 @@ def change_texts(settings, state, scratch, step, power):
         free = np.float64(texts.projector[text])
         own = texts.weights[text, frozen:]
         change = np.float32(-step * free)
-        for i in range(credit.shape[0]):
+        for i in range(len(credit)):
             own[i] = min(max(own[i] + change * credit[i], -most), most)
         if settings.projection == RECURSIVE and power + free > 0.0:
             free -= settings.orthogonality / (power + free) * free * free
             leak = settings.projector_leak
-            texts.projector[text] = np.float32((1.0 - leak) * free + leak)
+            texts.projector[text] = (1.0 - leak) * free + leak

@@ -24,7 +24,7 @@ def drop_tiny_items(vector, n):
     """
     for i in range(n):
         if abs(vector[i]) < SMALLEST:
-            vector[i] = np.float32(0.0)
+            vector[i] = 0.0
 
 
 @kernel

@@ -138,7 +138,7 @@ def traces_by_times(times_of: Any) -> Any:
         total = 0
         for i in range(values.shape[0]):
             n = times_of(parameters, np.float64(values[i]), window, tau, scratch, times)
-            values[i] = np.float32(trace_of(times, n, window, tau_trace))
+            values[i] = trace_of(times, n, window, tau_trace)
             total += n
         return total
 

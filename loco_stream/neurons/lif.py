@@ -283,7 +283,7 @@ def _traces_of_periods(values: Float32, share: float, late: float) -> int:
         slow = current * (last - late)
         fast = current * (last + late) * (kept * inverse)
         trace = 2.0 * slow * (1.0 - fast)
-        values[i] = np.float32(trace if n > 0 else 0.0)
+        values[i] = trace if n > 0 else 0.0
         total += n
     return total
 

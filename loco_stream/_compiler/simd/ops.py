@@ -207,7 +207,7 @@ def nonzero(inputs: Float32, first: int, n_inputs: int, rows: Int32) -> np.int64
     n = np.int64(0)  # a literal would get a type of its own
     for j in range(n_inputs):
         rows[n] = j
-        n += inputs[first + j] != np.float32(0.0)
+        n += inputs[first + j] != 0.0
     return n
 
 

@@ -44,7 +44,7 @@ lag_span = kernel(lag_range)  # the same for compiled code
 @kernel
 def load_codes(ring, lagged):
     """Write the encoded rows before, (delays, channels) float32, into lags 1 and on of `Lagged`."""
-    for lag in range(ring.shape[0]):
+    for lag in range(len(ring)):
         channels = lagged.channels[lag + 1]
         for j in range(ring.shape[1]):
             channels[j] = ring[lag, j]
@@ -54,7 +54,7 @@ def load_codes(ring, lagged):
 @kernel
 def set_code(code, n_channels, lagged):
     """Write the row just encoded (`Code`) into lag 0; `n_channels` (int64) of it are not 0."""
-    for j in range(code.channels.shape[0]):
+    for j in range(len(code.channels)):
         lagged.channels[0, j] = code.channels[j]
     for r in range(n_channels):
         lagged.rows[0, r] = code.rows[r]
@@ -64,7 +64,7 @@ def set_code(code, n_channels, lagged):
 @kernel
 def push_code(ring, lagged):
     """Make the row of lag 0 the last one in the ring."""
-    for lag in range(ring.shape[0]):
+    for lag in range(len(ring)):
         for j in range(ring.shape[1]):
             ring[lag, j] = lagged.channels[lag, j]
 
@@ -87,8 +87,8 @@ def weigh_delayed(settings, total, weights, n_post, targets, lagged):
         `Lagged`.
     """
     for i in range(n_post):
-        total[i] = np.float32(0.0)
-    for lag in range(lagged.n.shape[0]):
+        total[i] = 0.0
+    for lag in range(len(lagged.n)):
         first, last = lag_span(settings, n_post, lag)
         for r in range(lagged.n[lag]):
             channel = lagged.rows[lag, r]
@@ -111,22 +111,22 @@ def write_codes(lagged, n_channels, ticket, place):
     ticket
         float64, written.
     """
-    for lag in range(1, lagged.n.shape[0]):
+    for lag in range(1, len(lagged.n)):
         for j in range(n_channels):
-            ticket[place + (lag - 1) * n_channels + j] = np.float64(lagged.channels[lag, j])
+            ticket[place + (lag - 1) * n_channels + j] = lagged.channels[lag, j]
 
 
 @kernel
 def read_codes(ticket, place, n_channels, lagged):
     """Read the encoded rows before from a ticket; from `n_channels` on they were unknown then."""
-    for lag in range(lagged.n.shape[0] - 1):
+    for lag in range(len(lagged.n) - 1):
         channels = lagged.channels[lag + 1]
-        for j in range(channels.shape[0]):
+        for j in range(len(channels)):
             known = j < n_channels
             channels[j] = (
                 np.float32(ticket[place + lag * n_channels + j]) if known else np.float32(0.0)
             )
-        lagged.n[lag + 1] = nonzero(channels, 0, channels.shape[0], lagged.rows[lag + 1])
+        lagged.n[lag + 1] = nonzero(channels, 0, len(channels), lagged.rows[lag + 1])
 
 
 @kernel

@@ -106,12 +106,12 @@ def carry(context, scratch, t):
     carried = scratch.neurons.carried
     if gaps != scratch.times.decay_gaps:
         scratch.times.decay_gaps = gaps
-        for i in range(decays.shape[0]):
+        for i in range(len(decays)):
             constant = context.time_constants[i]
             decays[i] = math.exp(-gaps / constant) if constant > 0.0 else 0.0
-    for i in range(decays.shape[0]):
-        carried[i] = np.float32(np.float64(context.traces[i]) * decays[i])
-    drop_tiny_items(carried, decays.shape[0])
+    for i in range(len(decays)):
+        carried[i] = context.traces[i] * decays[i]
+    drop_tiny_items(carried, len(decays))
 
 
 @kernel
@@ -133,7 +133,7 @@ def _learn_gap(clock, gap):
 @kernel
 def advance(context, t, traces):
     """Make a row the last one; `t` is its time (float64), `traces` (hidden or more,) float32."""
-    for i in range(context.traces.shape[0]):
+    for i in range(len(context.traces)):
         context.traces[i] = traces[i]
     clock = context.clock
     if t != t:
@@ -155,7 +155,7 @@ def reduce_credit(context, credit, share):
     weights of that time, and would mean something else if the weights had changed since. So they
     learn as far as the mixture of late values does without a memory.
     """
-    for i in range(context.time_constants.shape[0]):
+    for i in range(len(context.time_constants)):
         if context.time_constants[i] > 0.0:
             credit[i] *= np.float32(share)
 
@@ -176,8 +176,8 @@ def forget(context):
 
 @kernel
 def _clear(row):
-    for i in range(row.shape[0]):
-        row[i] = np.float32(0.0)
+    for i in range(len(row)):
+        row[i] = 0.0
 
 
 @kernel
@@ -219,9 +219,9 @@ def _copy_rows(context, values, restores):
 
 @kernel
 def _copy_row(row, values, n, restores):
-    for i in range(row.shape[0]):
+    for i in range(len(row)):
         if restores:
             row[i] = values[n + i]
         else:
             values[n + i] = row[i]
-    return n + row.shape[0]
+    return n + len(row)

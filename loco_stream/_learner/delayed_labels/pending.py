@@ -83,24 +83,24 @@ def _write_blocks(source, n_blocks, capacity, n_classes, ticket, place):
     """Write blocks of outputs from `place` on; return where they end."""
     for b in range(n_blocks):
         for c in range(n_classes):
-            ticket[place + b * n_classes + c] = np.float64(source[b * capacity + c])
+            ticket[place + b * n_classes + c] = source[b * capacity + c]
     return place + n_blocks * n_classes
 
 
 @kernel
 def _write_row(row, ticket, place):
     """Write numbers from `place` on; return where they end."""
-    for i in range(row.shape[0]):
-        ticket[place + i] = np.float64(row[i])
-    return place + row.shape[0]
+    for i in range(len(row)):
+        ticket[place + i] = row[i]
+    return place + len(row)
 
 
 @kernel
 def _read_row(ticket, place, known, row):
     """Read numbers from `place` on, 0 if the ticket is empty; return where they end."""
-    for i in range(row.shape[0]):
+    for i in range(len(row)):
         row[i] = np.float32(ticket[place + i]) if known else np.float32(0.0)
-    return place + row.shape[0]
+    return place + len(row)
 
 
 @kernel
@@ -108,22 +108,22 @@ def write_ticket(settings, state, scratch, ticket):
     """Write what is predicted for the row in scratch into a ticket, float64."""
     now = scratch.now
     n_classes = state.counts.n_classes
-    capacity = state.classes.n_rows.shape[0]
-    ticket[N_KNOWN] = np.float64(n_classes)
-    ticket[ROWS_LEARNED] = np.float64(state.counts.n_seen)
+    capacity = len(state.classes.n_rows)
+    ticket[N_KNOWN] = n_classes
+    ticket[ROWS_LEARNED] = state.counts.n_seen
     state.delayed.n_tickets += 1.0
     ticket[NUMBER] = state.delayed.n_tickets
-    ticket[LAST_LABEL] = np.float64(state.counts.last_label)
+    ticket[LAST_LABEL] = state.counts.last_label
     n_features = state.counts.n_features
-    ticket[N_FEATURES] = np.float64(n_features)
+    ticket[N_FEATURES] = n_features
     n_lags = settings.n_lags
     for j in range(n_classes if n_lags > 0 else 0):
         recall_values(state.next_value, j, ticket[HEAD + j * n_lags : HEAD + (j + 1) * n_lags])
     place = _places_of(settings, n_classes, n_features).carried
-    place = _write_row(scratch.neurons.carried[: state.context.traces.shape[0]], ticket, place)
+    place = _write_row(scratch.neurons.carried[: len(state.context.traces)], ticket, place)
     for carried in scratch.fixed.carried:
         for f in range(n_features):
-            ticket[place + f] = np.float64(carried[f])
+            ticket[place + f] = carried[f]
         place += n_features
     place = _write_row(scratch.fixed.carried_traces, ticket, place)
     place = _write_row(scratch.fixed.mean_weights, ticket, place)
@@ -131,13 +131,13 @@ def write_ticket(settings, state, scratch, ticket):
     ids = snapshots.ids
     evaluated = are_evaluated(snapshots.posterior, snapshots.counters.eval_rows)
     place = _write_blocks(now.outputs, settings.n_outputs, capacity, n_classes, ticket, place)
-    n_others = now.others.shape[0] // capacity
+    n_others = len(now.others) // capacity
     place = _write_blocks(now.others, n_others, capacity, n_classes, ticket, place)
     place = _write_blocks(now.scores, settings.n_scores, capacity, n_classes, ticket, place)
-    place = _write_blocks(now.snapshots, ids.shape[0], capacity, n_classes, ticket, place)
-    for s in range(ids.shape[0]):
+    place = _write_blocks(now.snapshots, len(ids), capacity, n_classes, ticket, place)
+    for s in range(len(ids)):
         ticket[place + s] = np.float64(ids[s]) if evaluated else -1.0
-    place += ids.shape[0]
+    place += len(ids)
     if settings.n_opinions > 0:
         place = _write_answers(settings, now, n_classes, ticket, place)
     write_codes(scratch.lagged, n_features * settings.n_fields, ticket, place)
@@ -161,25 +161,25 @@ def when_written(ticket):
 
     (0, -1) for an empty one.
     """
-    return (ticket[ROWS_LEARNED], ticket[NUMBER]) if ticket.shape[0] > 0 else (0.0, -1.0)
+    return (ticket[ROWS_LEARNED], ticket[NUMBER]) if len(ticket) > 0 else (0.0, -1.0)
 
 
 @kernel
 def knows_classes(ticket):
     """Return whether a class was known when a ticket was written."""
-    return ticket.shape[0] > 0 and ticket[N_KNOWN] > 0.0
+    return len(ticket) > 0 and ticket[N_KNOWN] > 0.0
 
 
 @kernel
 def last_label_of(ticket):
     """Return the last label known when a ticket was written, a slot; -1: none."""
-    return np.int64(ticket[LAST_LABEL]) if ticket.shape[0] > 0 else np.int64(-1)
+    return np.int64(ticket[LAST_LABEL]) if len(ticket) > 0 else np.int64(-1)
 
 
 @kernel
 def _sizes_of(ticket):
     """Return how many classes and features were known when a ticket was written; 0 if empty."""
-    if ticket.shape[0] == 0:
+    if len(ticket) == 0:
         return np.int64(0), np.int64(0)
     return np.int64(ticket[N_KNOWN]), np.int64(ticket[N_FEATURES])
 
@@ -189,7 +189,7 @@ def read_values(ticket, known):
     """Read the values known when a ticket was written, (targets, lags); NaN where there is none."""
     n_targets, _ = _sizes_of(ticket)
     n_lags = known.shape[1]
-    for j in range(known.shape[0]):
+    for j in range(len(known)):
         for k in range(n_lags):
             known[j, k] = ticket[HEAD + j * n_lags + k] if j < n_targets else math.nan
 
@@ -197,14 +197,14 @@ def read_values(ticket, known):
 @kernel
 def read_context(settings, state, scratch, ticket):
     """Read what the rows before had left; an empty ticket is that of a row before any other."""
-    known = ticket.shape[0] > 0
+    known = len(ticket) > 0
     n_classes, n_features = _sizes_of(ticket)
     places = _places_of(settings, n_classes, n_features)
     place = places.carried
-    traces = scratch.neurons.carried[: state.context.traces.shape[0]]
+    traces = scratch.neurons.carried[: len(state.context.traces)]
     place = _read_row(ticket, place, known, traces)
     for carried in scratch.fixed.carried:
-        for f in range(carried.shape[0]):
+        for f in range(len(carried)):
             carried[f] = np.float32(ticket[place + f]) if f < n_features else np.float32(0.0)
         place += n_features
     place = _read_row(ticket, place, known, scratch.fixed.carried_traces)
@@ -289,19 +289,19 @@ def read_outputs(settings, state, scratch, ticket):
     Snapshots that are newer, or were not evaluated then, count by what they predict now, which is
     read only if they are evaluated now.
     """
-    known = ticket.shape[0] > 0
+    known = len(ticket) > 0
     then = scratch.then
-    capacity = state.classes.n_rows.shape[0]
+    capacity = len(state.classes.n_rows)
     n_classes, n_features = _sizes_of(ticket)
     ids = state.snapshots.ids
     place = _places_of(settings, n_classes, n_features).predicted
     place = _read_blocks(ticket, place, settings.n_outputs, n_classes, capacity, then.outputs)
-    n_others = then.others.shape[0] // capacity
+    n_others = len(then.others) // capacity
     place = _read_blocks(ticket, place, n_others, n_classes, capacity, then.others)
     place = _read_blocks(ticket, place, settings.n_scores, n_classes, capacity, then.scores)
     level_unknown_classes(settings, state, then, n_classes)
-    place = _read_blocks(ticket, place, ids.shape[0], n_classes, capacity, then.snapshots)
-    for s in range(ids.shape[0]):
+    place = _read_blocks(ticket, place, len(ids), n_classes, capacity, then.snapshots)
+    for s in range(len(ids)):
         if not known or ticket[place + s] != np.float64(ids[s]):
             for c in range(s * capacity, (s + 1) * capacity):
                 then.snapshots[c] = scratch.now.snapshots[c]

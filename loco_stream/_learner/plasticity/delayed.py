@@ -19,11 +19,11 @@ def _change_weights(settings, state, scratch, n_channels, step):
     credit = scratch.neurons.credit
     n_post = state.net.n_post[0]
     frozen = n_frozen(settings, n_post)
-    for lag in range(lagged.n.shape[0]):
+    for lag in range(len(lagged.n)):
         first, last = lag_span(settings, n_post, lag)
         for channel in range(n_channels):
             change = np.float32(-step) * lagged.projected[lag, channel]
-            if change == np.float32(0.0):
+            if change == 0.0:
                 continue
             for k in range(first, last):
                 neuron = state.context.delay_targets[channel, k]
@@ -46,7 +46,7 @@ def _learn_input(settings, state, scratch, layer, power):
     """Take the row of lag 0 out of the projector, one part in as many as there are lags."""
     lagged = scratch.lagged
     projector = state.projections.recursive.first
-    orthogonality = settings.orthogonality / lagged.n.shape[0]
+    orthogonality = settings.orthogonality / len(lagged.n)
     block = projector.shape[1]
     r = 0
     for begin in range(0, layer.size, block):
@@ -56,7 +56,7 @@ def _learn_input(settings, state, scratch, layer, power):
         first = r
         while r < layer.n_rows and layer.rows[r] < end:
             value = np.float64(layer.values[layer.rows[r]])
-            energy += value * np.float64(lagged.projected[0, layer.rows[r]])
+            energy += value * lagged.projected[0, layer.rows[r]]
             r += 1
         if r > first and power + energy > 0.0:
             scale = -orthogonality / (power + energy)
@@ -75,7 +75,7 @@ def change_delayed(settings, state, scratch, share):
     net = state.net
     lagged = scratch.lagged
     n_channels = state.counts.n_features * settings.n_fields
-    n_taps = lagged.n.shape[0]
+    n_taps = len(lagged.n)
     square = 0.0
     energy = 0.0
     for lag in range(n_taps):

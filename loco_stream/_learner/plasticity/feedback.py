@@ -41,12 +41,12 @@ def learn_feedback(settings, state, scratch, n_learned):
     n_classes = state.counts.n_classes
     n_firing = 0
     for i in range(settings.n_hidden):
-        n_firing += fresh[i] > np.float32(0.0)
+        n_firing += fresh[i] > 0.0
     for c in range(n_classes):
         row = feedback[c]
         for i in range(settings.n_hidden):
-            if fresh[i] > np.float32(0.0):
-                change[c] -= np.float64(noise[i]) * np.float64(row[i])
+            if fresh[i] > 0.0:
+                change[c] -= np.float64(noise[i]) * row[i]
         if not math.isfinite(change[c]):
             return  # a pass that overflowed teaches nothing
     size = settings.noise
@@ -54,7 +54,7 @@ def learn_feedback(settings, state, scratch, n_learned):
     for c in range(n_classes):
         row = feedback[c]
         for i in range(n_learned):
-            if fresh[i] > np.float32(0.0):
+            if fresh[i] > 0.0:
                 row[i] += np.float32(step * np.float64(noise[i])) * np.float32(change[c])
 
 
@@ -66,12 +66,12 @@ def broadcast_error(settings, state, scratch):
     feedback = state.net.feedback
     credit = scratch.neurons.credit
     for i in range(settings.n_hidden):
-        credit[i] = np.float32(0.0)
+        credit[i] = 0.0
     for c in range(state.counts.n_classes):
         row = feedback[c]
         excess = np.float32(error[c])
         for i in range(settings.n_hidden):
             credit[i] += row[i] * excess
     for i in range(settings.n_hidden):
-        if not fresh[i] > np.float32(0.0):
-            credit[i] = np.float32(0.0)
+        if not fresh[i] > 0.0:
+            credit[i] = 0.0

@@ -51,7 +51,7 @@ def bounded_step(step, gain, energy, credit, wide):
     """
     largest = 0.0
     most = MAX_MOVE_WIDE if wide else MAX_MOVE
-    for i in range(credit.shape[0]):
+    for i in range(len(credit)):
         largest = max(largest, abs(np.float64(credit[i])))
     move = gain * step * energy * largest
     return step * most / move if move > most else step

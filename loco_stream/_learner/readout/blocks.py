@@ -31,9 +31,9 @@ def start_blocks(blocks: Array, prior: float) -> None:
 def find_reached(settings, state, scratch):
     """Write which of the late features of the row in scratch are not 0, counted from the first."""
     rows = scratch.inputs.late_rows
-    if rows.shape[0] == 0:
+    if len(rows) == 0:
         return
-    n_joint = state.statistics.n_values.shape[0] - rows.shape[0]
+    n_joint = len(state.statistics.n_values) - len(rows)
     first = settings.n_hidden + 1 + n_joint
     n_late = max(state.counts.n_features - n_joint, 0)
     scratch.cache.n_late_rows = nonzero(scratch.clean.traces, first, n_late, rows)
@@ -43,7 +43,7 @@ def find_reached(settings, state, scratch):
 def late_inputs(settings, state, scratch):
     """Return the late features of the row in scratch, and (which are not 0, how many)."""
     rows = scratch.inputs.late_rows
-    n_joint = state.statistics.n_values.shape[0] - rows.shape[0]
+    n_joint = len(state.statistics.n_values) - len(rows)
     late = scratch.clean.traces[settings.n_hidden + 1 + n_joint :]
     return late, (rows, scratch.cache.n_late_rows)
 
@@ -64,7 +64,7 @@ def _block_of(blocks, reached, r):
     rows, n_rows = reached
     width = blocks.shape[1]
     begin = np.int64(rows[r]) // width * width
-    end = min(begin + width, blocks.shape[0])
+    end = min(begin + width, len(blocks))
     while r < n_rows and rows[r] < end:
         r += 1
     return begin, end, r
@@ -87,10 +87,10 @@ def write_block_gains(blocks, inputs, reached, k):
     """
     rows, n_rows = reached
     q = 0.0
-    if blocks.shape[0] == 0:
+    if len(blocks) == 0:
         return q
-    for j in range(blocks.shape[0]):
-        k[j] = np.float32(0.0)
+    for j in range(len(blocks)):
+        k[j] = 0.0
     r = np.int64(0)
     while r < n_rows:
         begin, end, behind = _block_of(blocks, reached, r)
@@ -98,7 +98,7 @@ def write_block_gains(blocks, inputs, reached, k):
         weigh_rows(own, blocks, end - begin, inputs, 0, rows[r:], behind - r)
         drop_tiny_items(own, end - begin)
         for i in range(r, behind):
-            q += np.float64(inputs[rows[i]]) * np.float64(k[rows[i]])
+            q += np.float64(inputs[rows[i]]) * k[rows[i]]
         r = behind
     return q
 
@@ -118,7 +118,7 @@ def change_blocks(blocks, reached, k, scale, leak, prior, turn):
     turn
         int64: number of rows before.
     """
-    if blocks.shape[0] == 0:
+    if len(blocks) == 0:
         return
     r = np.int64(0)
     while r < reached[1]:
@@ -149,7 +149,7 @@ def change_block_weights(weights, columns, blocks, reached, k, scale, residual):
     residual
         (number of columns or more,) float32.
     """
-    if blocks.shape[0] == 0:
+    if len(blocks) == 0:
         return
     column, n_columns = columns
     one = np.float32(1.0)

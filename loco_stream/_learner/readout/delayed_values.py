@@ -100,15 +100,15 @@ def write_weights(settings, delayed, stack, first, weights):
         (members,) float64, written.
     """
     log_weights = delayed.log_weights
-    n = stack.shape[0]
+    n = len(stack)
     n_linear = settings.n_linear
     without = first_without_memory(settings)
     top = -math.inf
     total = 0.0
-    for e in range(first, log_weights.shape[0]):
+    for e in range(first, len(log_weights)):
         if first == 0 or e != n + THEN:
             top = max(top, log_weights[e])
-    for e in range(first, log_weights.shape[0]):
+    for e in range(first, len(log_weights)):
         if first == 0 or e != n + THEN:
             total += math.exp(log_weights[e] - top)
     then = math.exp(log_weights[n + THEN] - top) / total if first == 0 else 0.0
@@ -134,7 +134,7 @@ def write_mean_weights(settings, delayed, stack, weights):
     is the first. Parameters are those of `write_weights`.
     """
     without = first_without_memory(settings)
-    for a in range(stack.shape[0]):
+    for a in range(len(stack)):
         weights[a] = stack[a]
         if without > 0:
             by_now = delayed.stack[a - without] if a >= without else 0.0
@@ -151,11 +151,11 @@ def memoryless_share(settings, delayed):
         return 0.0
     log_weights = delayed.log_weights
     without = first_without_memory(settings)
-    then = log_weights.shape[0] - N_OTHERS + THEN
-    top = highest(log_weights, log_weights.shape[0])
+    then = len(log_weights) - N_OTHERS + THEN
+    top = highest(log_weights, len(log_weights))
     total = 0.0
     share = 0.0
-    for e in range(log_weights.shape[0]):
+    for e in range(len(log_weights)):
         weight = math.exp(log_weights[e] - top)
         total += weight
         if e >= without and e != then:
@@ -206,7 +206,7 @@ def write_others(settings, delayed, stack, outputs, stride, others):
     now = 0.0
     mean = 0.0
     linear = 0.0
-    n = stack.shape[0]
+    n = len(stack)
     n_linear = settings.n_linear
     without = first_without_memory(settings)
     for a in range(n):
@@ -246,13 +246,13 @@ def mix(delayed, predicted):
         output (float64).
     """
     log_weights = delayed.log_weights
-    top = highest(log_weights, log_weights.shape[0])
+    top = highest(log_weights, len(log_weights))
     total = 0.0
     mixed = 0.0
-    for e in range(log_weights.shape[0]):
+    for e in range(len(log_weights)):
         weight = math.exp(log_weights[e] - top)
         total += weight
-        mixed += weight * _output(predicted, log_weights.shape[0] - N_OTHERS, e)
+        mixed += weight * _output(predicted, len(log_weights) - N_OTHERS, e)
     return mixed / total
 
 
@@ -260,7 +260,7 @@ def mix(delayed, predicted):
 def _predicted(state, statistics, computed, j):
     """Return what experts predicted for target `j` (int64), and its bounds; see `mix`."""
     lowest, highest = output_bounds(statistics, j)
-    capacity = state.classes.n_rows.shape[0]
+    capacity = len(state.classes.n_rows)
     return computed.outputs[j:], computed.others[j:], capacity, lowest, highest
 
 
@@ -281,9 +281,9 @@ def combine(settings, state, delayed, stack, statistics, computed, j, weights):
         write_weights(settings, delayed, stack, 0, weights)
         computed.combined[j] = mix(delayed, _predicted(state, statistics, computed, j))
         return
-    for a in range(stack.shape[0]):
+    for a in range(len(stack)):
         weights[a] = stack[a]
-    capacity = state.classes.n_rows.shape[0]
+    capacity = len(state.classes.n_rows)
     weighted_sum(computed.outputs[j:], stack, capacity, 1, computed.combined[j:])
 
 
@@ -321,7 +321,7 @@ def learn(settings, state, scratch, delayed, statistics, computed, j, share):
         error = computed.combined[j] - target[0]
         learn_weights(delayed, predicted, error, target[0], share)
     now = scratch.now
-    capacity = state.classes.n_rows.shape[0]
+    capacity = len(state.classes.n_rows)
     learn_stack(settings, delayed, now.outputs[j:], capacity, target, now.stack_buffers, share)
 
 
@@ -359,7 +359,7 @@ def learn_weights(delayed, predicted, error, target, share):
     """
     errors = delayed.errors
     log_weights = delayed.log_weights
-    n_experts = log_weights.shape[0]
+    n_experts = len(log_weights)
     share *= independent_share(errors, error)
     errors.n_scored += share
     decay = min(DECAY, errors.n_scored / (errors.n_scored + EARLY))

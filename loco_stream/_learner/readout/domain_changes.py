@@ -10,8 +10,6 @@ all the time, it is never more than usual, and the means follow. The stream is b
 domain which fits the rows clearly better, and from which they have no such distance.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -35,7 +33,7 @@ USUAL_RATE = 0.05  # of the usual error and distance
 @kernel
 def _own_log_likelihood(discriminant, c, inputs):
     """Return that of a row by the current mean of class `c` (int64); see `log_likelihood`."""
-    n = inputs.shape[0]
+    n = len(inputs)
     product = np.float64(dot(discriminant.projected, c * n, inputs, 0, n))
     return discriminant.total[0] * (product - 0.5 * discriminant.offsets[c])
 
@@ -45,7 +43,7 @@ def _compare(own, discriminant, work, k):
     """Take row `k` (int64) of those learned last into what domains are compared by."""
     label = work.labels[k]
     inputs = discriminant.waiting[k]
-    for j in range(inputs.shape[0]):
+    for j in range(len(inputs)):
         own.inputs[j] += inputs[j]
     own.weights[label] += 1.0
     present = _own_log_likelihood(discriminant, label, inputs)
@@ -66,7 +64,7 @@ def _distance(own, discriminant, rests, n_rows):
     """
     if own.recent.n_before == 0.0 or n_rows == 0.0:
         return 0.0
-    product = np.float64(dot(own.gains, 0, rests, 0, rests.shape[0]))
+    product = np.float64(dot(own.gains, 0, rests, 0, len(rests)))
     return discriminant.total[0] * product / (own.recent.n_before * n_rows)
 
 
@@ -90,8 +88,8 @@ def _fitting_domain(own, discriminant, n_classes):
     for c in range(n_classes):
         weight = np.float32(own.weights[c])
         position = own.positions[best, c]
-        if weight > np.float32(0.0):
-            for j in range(rests.shape[0]):
+        if weight > 0.0:
+            for j in range(len(rests)):
                 mean = own.means[position - 1, j] if position > 0 else discriminant.means[c, j]
                 rests[j] -= weight * mean
     distance = _distance(own, discriminant, rests, discriminant.recent.n_rows)
@@ -172,7 +170,7 @@ def _take_means(own, discriminant, work, n_classes):
             discriminant.means[c, j] = (
                 own.means[position - 1, j] if position > 0 else np.float32(0.0)
             )
-            discriminant.projected[c, j] = np.float32(0.0)
+            discriminant.projected[c, j] = 0.0
     project_all(discriminant, work, n_classes)
 
 
@@ -192,7 +190,7 @@ def _renew_projections(own, discriminant, work):
     counters = own.counters
     n_means = counters.n_means
     n = own.means.shape[1]
-    n_renewed = min(n_means, work.rests.shape[0])
+    n_renewed = min(n_means, len(work.rests))
     if n_renewed == 0:
         return
     for k in range(n_renewed):
@@ -204,7 +202,7 @@ def _renew_projections(own, discriminant, work):
         i = (counters.turn + k) % n_means
         for j in range(n):
             own.projected[i, j] = work.gains[k, j]
-        own.statistics[i].offset = np.float64(dot(work.gains[k], 0, own.means[i], 0, n))
+        own.statistics[i].offset = dot(work.gains[k], 0, own.means[i], 0, n)
         own.statistics[i].total = discriminant.total[0]
     counters.turn = (counters.turn + n_renewed) % n_means
 
@@ -252,7 +250,7 @@ def _decide(own, discriminant, work, n_classes):
     own.recent.n_before = n_rows
     own.recent.error_before = own.recent.error
     own.recent.n_answers_before = own.recent.n_answers
-    for j in range(own.gains.shape[0]):
+    for j in range(len(own.gains)):
         own.gains[j] = discriminant.recent_gains[j]
     if domain < 0:
         _learn_usual(own, distance)
@@ -269,10 +267,10 @@ def _begin_again(own, discriminant, n_classes):
     discriminant.recent.energy = 0.0
     own.recent.error = 0.0
     own.recent.n_answers = 0.0
-    for j in range(own.inputs.shape[0]):
-        discriminant.recent_rests[j] = np.float32(0.0)
-        discriminant.recent_gains[j] = np.float32(0.0)
-        own.inputs[j] = np.float32(0.0)
+    for j in range(len(own.inputs)):
+        discriminant.recent_rests[j] = 0.0
+        discriminant.recent_gains[j] = 0.0
+        own.inputs[j] = 0.0
     for c in range(n_classes):
         own.weights[c] = 0.0
     for d in range(own.counters.n_domains):

@@ -153,7 +153,7 @@ def lengths(settings: Any, n_classes: int) -> dict[str, int]:
 def log_likelihood(own, position, inputs):
     """Return that of a row by the mean at `position` (int64), up to what all means share."""
     i = position - 1
-    n = inputs.shape[0]
+    n = len(inputs)
     product = np.float64(dot(own.projected, i * n, inputs, 0, n))
     return own.statistics[i].total * (product - 0.5 * own.statistics[i].offset)
 
@@ -184,14 +184,14 @@ def add_earlier_scores(own, inputs, discriminant, free, earlier, scores):
     """
     best_earlier = -math.inf
     best_present = -math.inf
-    for c in range(earlier.shape[0]):
+    for c in range(len(earlier)):
         best = -math.inf
         for d in range(own.counters.n_domains):
             position = own.positions[d, c]
             if position > 0 and d != own.counters.current:
                 bias = 0.5 * free / own.statistics[position - 1].n_rows
                 best = max(best, log_likelihood(own, position, inputs) + bias)
-        earlier[c] = np.float32(best)
+        earlier[c] = best
         best_earlier = max(best_earlier, best)
         if discriminant.n_rows[c] > 0.0:
             best_present = max(best_present, np.float64(scores[c]))

@@ -78,7 +78,7 @@ def write_radii(residuals, radii):
     radii
         float64, written.
     """
-    for level in range(min(residuals.risks.shape[0], radii.shape[0])):
+    for level in range(min(len(residuals.risks), len(radii))):
         radii[level] = _radius(residuals, level)
 
 
@@ -129,7 +129,7 @@ def _position(ordered, n, value):
 
 @kernel
 def _adapt_risks(residuals, residual):
-    for level in range(residuals.risks.shape[0]):
+    for level in range(len(residuals.risks)):
         radius = _radius(residuals, level)
         if radius < math.inf:
             missed = 1.0 if residual > radius else 0.0

@@ -149,7 +149,7 @@ def _bounded(output):
 def _dot(weights, inputs):
     """Return the sum of products, float64."""
     total = 0.0
-    for i in range(inputs.shape[0]):
+    for i in range(len(inputs)):
         total += weights[i] * inputs[i]
     return total
 
@@ -165,7 +165,7 @@ def _last_output(known, statistics, j):
         return 0.0
     last = in_deviations(statistics, j, known[0])
     bounds = MAX_OUTPUT
-    if known.shape[0] > 1 and known[1] == known[1]:
+    if len(known) > 1 and known[1] == known[1]:
         before = in_deviations(statistics, j, known[1])
         if before * last > 0.0:
             bounds = max(bounds, abs(before))
@@ -181,7 +181,7 @@ def _write_outputs(own, work, statistics, ensemble, j):
     inputs = work.inputs[j]
     outputs = work.outputs[j]
     known = work.known[j]
-    n_lags = known.shape[0]
+    n_lags = len(known)
     inputs[0] = ensemble
     for k in range(n_lags):
         is_known = known[k] == known[k]
@@ -197,7 +197,7 @@ def _write_outputs(own, work, statistics, ensemble, j):
 def _write_joint_inputs(work, n):
     """Write the ensemble's answers and the last values; 0 for a target behind the first `n`."""
     inputs = work.joint_inputs
-    n_joint = inputs.shape[0] // JOINT_BLOCKS
+    n_joint = len(inputs) // JOINT_BLOCKS
     for j in range(n_joint):
         inputs[j] = work.inputs[j, 0] if j < n else 0.0
         inputs[n_joint + j] = work.inputs[j, 1] if j < n else 0.0
@@ -208,9 +208,9 @@ def _write_joint_outputs(own, work, n):
     """Write the outputs of the joint models for the first `n` targets."""
     _write_joint_inputs(work, n)
     changes = work.buffer
-    for m in range(own.joint_weights.shape[0]):
+    for m in range(len(own.joint_weights)):
         changes.fill(0.0)
-        for i in range(work.joint_inputs.shape[0]):
+        for i in range(len(work.joint_inputs)):
             for j in range(n):
                 changes[j] += own.joint_weights[m, i, j] * work.joint_inputs[i]
         for j in range(n):
@@ -283,7 +283,7 @@ def _write_gain(projector, inputs, gain, keep):
     The scale is `keep` (float64) and the energy of the inputs. A projector is symmetric: its
     columns are its rows, which are read in order.
     """
-    n = inputs.shape[0]
+    n = len(inputs)
     scale = keep
     gain.fill(0.0)
     for j in range(n):
@@ -302,7 +302,7 @@ def _write_gain(projector, inputs, gain, keep):
 @kernel
 def _change_projector(projector, gain, keep):
     """Take a row into a projector; `gain` and `keep` are those of `_write_gain`."""
-    n = gain.shape[0]
+    n = len(gain)
     trace = 0.0
     factor = 1.0 / keep
     for i in range(n):
@@ -374,7 +374,7 @@ def _fit_own(own, work, j, target):
         root = _write_gain(own.projectors[j, m], work.inputs[j], gain, keep)
         if root > 0.0:
             step = (work.outputs[j, FIRST_MODEL + m] - target) / root
-            for i in range(gain.shape[0]):
+            for i in range(len(gain)):
                 own.weights[j, m, i] -= gain[i] * step
             _change_projector(own.projectors[j, m], gain, keep)
 
@@ -390,7 +390,7 @@ def _fit_joint(own, work, m, n):
     for j in range(n):
         error = (work.outputs[j, FIRST_JOINT + m] - work.learned[j]) / root
         work.buffer[j] = error if error == error else 0.0  # NaN: not learned
-    for i in range(gain.shape[0]):
+    for i in range(len(gain)):
         for j in range(n):
             own.joint_weights[m, i, j] -= gain[i] * work.buffer[j]
     _change_projector(own.joint_projectors[m], gain, keep)
@@ -415,7 +415,7 @@ def learn_values(own, work, statistics, n):
         _fit_own(own, work, j, work.learned[j])
         is_any = True
     if n > 1 and is_any:
-        for m in range(own.joint_weights.shape[0]):
+        for m in range(len(own.joint_weights)):
             _fit_joint(own, work, m, n)
 
 
@@ -425,7 +425,7 @@ def admit_joint_models(own, n_before, n):
 
     It has compared its experts without them.
     """
-    if n_before != 1 or n == 1 or own.log_weights.shape[0] == 0:
+    if n_before != 1 or n == 1 or len(own.log_weights) == 0:
         return
     lowest = math.inf
     for e in range(FIRST_JOINT):
@@ -438,7 +438,7 @@ def admit_joint_models(own, n_before, n):
 def _restart(projector):
     """Make a projector that of a fresh model."""
     projector.fill(0.0)
-    for i in range(projector.shape[0]):
+    for i in range(len(projector)):
         projector[i, i] = 1.0 / PRIOR
 
 
@@ -449,7 +449,7 @@ def learn_anew(own):
     own.log_weights.fill(-HEAD_START)  # old values say little: the ensemble is ahead at first
     own.weights.fill(0.0)
     own.joint_weights.fill(0.0)
-    for j in range(own.log_weights.shape[0]):
+    for j in range(len(own.log_weights)):
         own.counters[j].n_scored = 0
         own.log_weights[j, ENSEMBLE] = 0.0
         for m in range(own.weights.shape[1]):
@@ -462,31 +462,31 @@ def learn_anew(own):
 @kernel
 def keep_value(own, j, value):
     """Keep a value of target `j` that was learned, in its units, as the last one."""
-    if own.known.shape[0] == 0:
+    if len(own.known) == 0:
         return
     known = own.known[j]
-    for k in range(known.shape[0] - 1, 0, -1):
+    for k in range(len(known) - 1, 0, -1):
         known[k] = known[k - 1]
     known[0] = value
-    own.counters[j].n_known = min(own.counters[j].n_known + 1, known.shape[0])
+    own.counters[j].n_known = min(own.counters[j].n_known + 1, len(known))
 
 
 @kernel
 def last_value(own, j):
     """Return the last known value of target `j`, float64; NaN for none."""
-    is_known = own.known.shape[0] > 0 and own.counters[j].n_known > 0
+    is_known = len(own.known) > 0 and own.counters[j].n_known > 0
     return own.known[j, 0] if is_known else math.nan
 
 
 @kernel
 def recall_values(own, j, known):
     """Write the values of target `j` known now to `known`, (lags,) float64; NaN for none."""
-    for k in range(known.shape[0]):
+    for k in range(len(known)):
         known[k] = own.known[j, k] if k < own.counters[j].n_known else math.nan
 
 
 @kernel
 def recall_all(own, known):
     """Write the values of all targets known now to `known`, (targets, lags) float64."""
-    for j in range(known.shape[0]):
+    for j in range(len(known)):
         recall_values(own, j, known[j])

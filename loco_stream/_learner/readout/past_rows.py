@@ -86,7 +86,7 @@ def earlier_row_probability(own, outputs, threshold):
     separation = (recent - moments.past) / deviation
     if not separation > 0.0:
         return 0.0
-    projected = np.float64(dot(own.direction, 0, outputs, 0, own.direction.shape[0]))
+    projected = np.float64(dot(own.direction, 0, outputs, 0, len(own.direction)))
     distance = (recent - projected) / deviation
     ratio = separation * (distance - 0.5 * separation)
     if not math.isfinite(ratio):
@@ -132,7 +132,7 @@ def learn_recent(own, outputs, n_rows):
         float64: rows learned before.
     """
     moments = own.moments
-    n = own.recent.shape[0]
+    n = len(own.recent)
     rate = max(RATE, 1.0 / (n_rows + 1.0))
     if moments.n > 0.0:
         rest = np.float64(dot(own.direction, 0, outputs, 0, n)) - moments.recent
@@ -162,16 +162,16 @@ def update_direction(own, mean, turned, n_rows):
     n_rows
         float64: rows that the scatter is a sum over.
     """
-    n = own.recent.shape[0]
+    n = len(own.recent)
     moments = own.moments
     length = 0.0
     for j in range(n):
-        length += np.float64(turned[j]) * np.float64(own.recent[j] - mean[j])
+        length += np.float64(turned[j]) * (own.recent[j] - mean[j])
     if not (length > 0.0 and math.isfinite(length)):
         return
     scale = np.float32(math.sqrt(n_rows / length))
     for j in range(n):
         own.direction[j] = scale * turned[j]
     moments.n = max(moments.n, 1.0)
-    moments.past = np.float64(dot(own.direction, 0, mean, 0, n))
-    moments.recent = np.float64(dot(own.direction, 0, own.recent, 0, n))
+    moments.past = dot(own.direction, 0, mean, 0, n)
+    moments.recent = dot(own.direction, 0, own.recent, 0, n)

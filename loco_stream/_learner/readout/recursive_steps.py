@@ -1,7 +1,5 @@
 """A step of a recursive least-squares member: its gain, residual, projector and weights."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -45,7 +43,7 @@ def _energy(inputs, first, n_inputs, nonzeros, k):
     rows, n_rows = nonzeros
     q = 0.0
     for r in range(n_rows):
-        q += np.float64(inputs[first + rows[r]]) * np.float64(k[rows[r]])
+        q += np.float64(inputs[first + rows[r]]) * k[rows[r]]
     drop_tiny_items(k, n_inputs)
     return q
 
@@ -126,7 +124,7 @@ def write_residual(settings, state, scratch, outputs, proba, leak):
     """
     residual = scratch.experts.least_squares.residual
     target = scratch.target
-    capacity = state.classes.n_rows.shape[0]
+    capacity = len(state.classes.n_rows)
     for c in range(state.counts.n_classes):
         learns = settings.regression or leak < LASTING_LEAK
         learns = learns or state.counts.n_seen - state.classes.last_seen[c] < RECENT_ROWS
@@ -204,12 +202,12 @@ def mirror_member(settings, state, scratch, m):
     """Add what the update of member `m` (int64) adds to its rows of the combined readout."""
     work = scratch.experts.least_squares
     weights = scratch.now.credit_weights
-    capacity = state.classes.n_rows.shape[0]
+    capacity = len(state.classes.n_rows)
     losses = settings.n_losses
     for c in range(state.counts.n_classes):
         total = 0.0
         for b in range(losses):
-            total += weights[m * losses + b] * np.float64(work.residual[b * capacity + c])
-        work.increment[c] = np.float32(total)
+            total += weights[m * losses + b] * work.residual[b * capacity + c]
+        work.increment[c] = total
     scale = np.float32(1.0 / (1.0 + work.energies[m]))
     mirror(settings, state, work.gains[m], scale, work.increment)

@@ -38,7 +38,7 @@ def summary_of(sums: Float64, n: int) -> Float64:
 @entry
 def _multiply(matrix, vector, product):
     """Write the product of a symmetric matrix with a vector, added up row after row."""
-    n = vector.shape[0]
+    n = len(vector)
     for i in range(n):
         product[i] = 0.0
     for j in range(n):
@@ -49,7 +49,7 @@ def _multiply(matrix, vector, product):
 @entry
 def _subtract_square(matrix, vector):
     """Subtract the outer square of a vector from a matrix."""
-    n = vector.shape[0]
+    n = len(vector)
     for j in range(n):
         for i in range(n):
             matrix[j, i] -= vector[j] * vector[i]

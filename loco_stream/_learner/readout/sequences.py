@@ -76,7 +76,7 @@ class SequenceScratch(NamedTuple):
 @kernel
 def add_scores(scores, total):
     """Add the scores of a row, (classes,) float32, to `total`, (classes,) float64."""
-    for c in range(total.shape[0]):
+    for c in range(len(total)):
         total[c] += np.float64(scores[c])
 
 
@@ -128,7 +128,7 @@ def add_fixed(traces, n_fixed, sequence):
         As in `add_hidden`.
     """
     fading = sequence.fading
-    n = fading.shape[0]
+    n = len(fading)
     for i in range(n):
         fading[i] += sequence.rates[i] * (traces[i * n_fixed // n] - fading[i])
     drop_tiny_items(fading, n)

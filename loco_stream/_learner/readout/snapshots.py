@@ -75,7 +75,7 @@ class SnapshotState(NamedTuple):
 def needs_evaluation(posterior: Float64, eval_rows: int) -> bool:
     """Return whether snapshots are evaluated on a row: some have weight, and it may matter."""
     weight = 0.0
-    for e in range(FIRST, posterior.shape[0]):
+    for e in range(FIRST, len(posterior)):
         weight += posterior[e]
     return weight > MIN_WEIGHT or (weight > 0.0 and eval_rows > 0)
 
@@ -103,7 +103,7 @@ def mix_snapshots(posterior, outputs, n_classes, capacity, buffer, proba):
     total = posterior[CURRENT]
     for c in range(n_classes):
         proba[c] *= posterior[CURRENT]
-    for s in range(posterior.shape[0] - FIRST):
+    for s in range(len(posterior) - FIRST):
         weight = posterior[FIRST + s]
         if weight > 0.0:
             softmax(outputs, s * capacity, n_classes, 1.0, buffer)
@@ -153,7 +153,7 @@ def update_posterior(snapshots, now, row, share):
     if evaluated:
         scores[GUESS] += share * SCORE_RATE * (-math.log(n_classes * chance) - scores[GUESS])
     total = posterior[CURRENT] + posterior[GUESS]
-    for s in range(posterior.shape[0] - FIRST):
+    for s in range(len(posterior) - FIRST):
         if posterior[FIRST + s] > 0.0:
             own = chance
             if evaluated:
@@ -171,7 +171,7 @@ def _let_flow(posterior, total, share):
     """Normalise the posterior, and move weight from and to the current readout."""
     current = posterior[CURRENT] / total
     posterior[CURRENT] = 1.0
-    for e in range(GUESS, posterior.shape[0]):
+    for e in range(GUESS, len(posterior)):
         if posterior[e] > 0.0:
             posterior[e] = (1.0 - RETURN) * posterior[e] / total + share * SHARE * current
             posterior[CURRENT] -= posterior[e]
@@ -186,7 +186,7 @@ def _next_slot(snapshots, kept):
     chosen = kept
     lowest = math.inf
     scores = snapshots.recent_score
-    for s in range(snapshots.ids.shape[0]):
+    for s in range(len(snapshots.ids)):
         rank = float(snapshots.ids[s])
         if snapshots.posterior[FIRST + s] > 0.0 and scores[FIRST + s] > 0.5 * scores[GUESS]:
             rank = -1e6 - scores[FIRST + s]  # the same concept, the one that fits best first
@@ -232,10 +232,10 @@ def keep_snapshot(settings, state, weights, slot):
     snapshots = state.snapshots
     net = state.net
     own = state.experts.least_squares
-    capacity = state.classes.n_rows.shape[0]
+    capacity = len(state.classes.n_rows)
     _copy(net.weights, snapshots.weights[slot])
     _copy(state.texts.weights, state.texts.snapshots[slot])
-    for layer in range(net.deep_weights.shape[0]):
+    for layer in range(len(net.deep_weights)):
         _copy(net.deep_weights[layer], snapshots.deep_weights[slot, layer])
     n_trace = settings.n_trace * settings.n_losses
     n_linear = settings.n_linear * settings.n_losses
@@ -244,16 +244,16 @@ def keep_snapshot(settings, state, weights, slot):
         for c in range(capacity):
             total = 0.0
             for b in range(n_trace):
-                total += weights[b] * np.float64(own.weights[j, b * capacity + c])
+                total += weights[b] * own.weights[j, b * capacity + c]
             if j >= first:
                 for b in range(n_linear):
-                    weight = np.float64(own.linear_weights[j - first, b * capacity + c])
+                    weight = own.linear_weights[j - first, b * capacity + c]
                     total += weights[n_trace + b] * weight
-            snapshots.readouts[slot, j, c] = np.float32(total)
+            snapshots.readouts[slot, j, c] = total
 
 
 @kernel
 def _copy(source, target):
-    for j in range(source.shape[0]):
+    for j in range(len(source)):
         for i in range(source.shape[1]):
             target[j, i] = source[j, i]

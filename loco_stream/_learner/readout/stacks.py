@@ -10,8 +10,6 @@ from __future__ import annotations
 import math
 from typing import Annotated, NamedTuple
 
-import numpy as np
-
 from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import NOT_NEGATIVE, Shapes, axes, diagonal
@@ -77,8 +75,8 @@ def log_stack_weights(stacks, weights):
     weights
         (outputs,) float64, written.
     """
-    n_paired = 2 * stacks.weights.shape[0]
-    for b in range(weights.shape[0]):
+    n_paired = 2 * len(stacks.weights)
+    for b in range(len(weights)):
         weights[b] = stacks.log_weights[b] * _sharpness(b, n_paired)
 
 
@@ -88,9 +86,9 @@ def mean_weights(stacks, weights):
 
     Parameters as in `log_stack_weights`.
     """
-    n_paired = 2 * stacks.weights.shape[0]
-    for b in range(weights.shape[0]):
-        weights[b] = _sharpness(b, n_paired) / weights.shape[0]
+    n_paired = 2 * len(stacks.weights)
+    for b in range(len(weights)):
+        weights[b] = _sharpness(b, n_paired) / len(weights)
 
 
 @kernel
@@ -110,11 +108,11 @@ def learn_log_stack(stacks, outputs, error, capacity, n_classes, share):
     share
         float64: share of an observation that the row is.
     """
-    n_paired = 2 * stacks.weights.shape[0]
-    for b in range(stacks.log_weights.shape[0]):
+    n_paired = 2 * len(stacks.weights)
+    for b in range(len(stacks.log_weights)):
         slope = 0.0
         for c in range(n_classes):
-            slope += error[c] * np.float64(outputs[b * capacity + c])
+            slope += error[c] * outputs[b * capacity + c]
         slope *= _sharpness(b, n_paired)
         power = stacks.log_powers[b]
         power += share * POWER_RATE * (slope * slope - power)
@@ -143,13 +141,13 @@ def learn_stack(weights, projector, outputs, stride, target, n_classes, buffers,
     share
         float64.
     """
-    n = weights.shape[0]
+    n = len(weights)
     k = buffers[0]
     values = buffers[1]
     for c in range(n_classes):
         lack = target[c]
         for a in range(n):
-            values[a] = np.float64(outputs[a * stride + c])
+            values[a] = outputs[a * stride + c]
             lack -= weights[a] * values[a]
         q = 0.0
         for a in range(n):
@@ -170,7 +168,7 @@ def learn_stack(weights, projector, outputs, stride, target, n_classes, buffers,
 @kernel
 def _step(weights, projector, k, lack, scale):
     """Move the weights along the gain `k` (members,) by `lack` times `scale` (float64)."""
-    n = weights.shape[0]
+    n = len(weights)
     for a in range(n):
         coefficient = k[a] * scale
         weights[a] += coefficient * lack

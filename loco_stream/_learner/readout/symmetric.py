@@ -57,10 +57,10 @@ def let_wait(own, inputs, label):
     for j in range(own.waiting.shape[1]):
         own.waiting[k, j] = inputs[j]
     for c in range(own.waiting_classes.shape[1]):
-        own.waiting_classes[k, c] = np.float32(0.0)
-    own.waiting_classes[k, label] = np.float32(1.0)
+        own.waiting_classes[k, c] = 0.0
+    own.waiting_classes[k, label] = 1.0
     own.n_waiting[0] = k + 1
-    return k + 1 == own.waiting.shape[0]
+    return k + 1 == len(own.waiting)
 
 
 @kernel
@@ -114,7 +114,7 @@ def check_pending(name: str, own: Any, n_pending: int, most: int, n_rows: Float6
 @kernel
 def _take_in(matrix, pending, first, drift):
     """Take all pending changes into `ROWS` rows of a matrix; parameters as in `multiply`."""
-    n = matrix.shape[0]
+    n = len(matrix)
     keep, back = drift
     subtract_squares(matrix, first, first, n, pending, keep)
     if keep < np.float32(1.0):
@@ -135,7 +135,7 @@ def subtract_changes(pending, first, stop, vector, product):
     vector, product
         (inputs,) float32; `product` is written.
     """
-    n = vector.shape[0]
+    n = len(vector)
     for i in range(first, stop):
         share = dot(pending, i * n, vector, 0, n)
         for j in range(n):
@@ -149,10 +149,10 @@ def _multiply_rows(matrix, pending, rows, vectors, n_vectors, products, has_room
     `rows` are (first, stop), both int64; other parameters as in `multiply`.
     """
     start, stop = rows
-    n = matrix.shape[0]
+    n = len(matrix)
     for k in range(n_vectors):
         for j in range(n):
-            products[k, j] = np.float32(0.0)
+            products[k, j] = 0.0
     for first in range(start, stop, ROWS):
         if not has_room:
             _take_in(matrix, pending, first, drift)
@@ -179,9 +179,9 @@ def multiply_one(matrix, n, vector, product, pending, keep):
         float32: what the matrix is scaled by when it takes changes in.
     """
     for j in range(n):
-        product[j] = np.float32(0.0)
+        product[j] = 0.0
     for first in range(0, n, ROWS):
-        if pending.shape[0] > 0:
+        if len(pending) > 0:
             subtract_squares(matrix, first, first, n, pending, keep)
         add_symmetric_rows(product, matrix, first, n, vector)
 
@@ -200,9 +200,9 @@ def _subtract_pending(symmetric, vectors, n_vectors, products, has_room):
 def _clear_rest(symmetric):
     """Set to 0 what is no pending change, before the matrix takes in all."""
     _, pending, n_pending = symmetric
-    for i in range(n_pending, pending.shape[0]):
+    for i in range(n_pending, len(pending)):
         for j in range(pending.shape[1]):
-            pending[i, j] = np.float32(0.0)
+            pending[i, j] = 0.0
 
 
 @kernel
@@ -227,7 +227,7 @@ def multiply(symmetric, vectors, n_vectors, products, has_room, drift):
     matrix, pending, _ = symmetric
     if not has_room:
         _clear_rest(symmetric)
-    rows = (0, matrix.shape[0])
+    rows = (0, len(matrix))
     _multiply_rows(matrix, pending, rows, vectors, n_vectors, products, has_room, drift)
     return _subtract_pending(symmetric, vectors, n_vectors, products, has_room)
 
@@ -247,7 +247,7 @@ def _first_row(n, part):
 @kernel
 def multiply_part(jobs, matrix, pending, vectors, part):
     """Write what part `part` of a matrix adds to the products of the present job."""
-    n = matrix.shape[0]
+    n = len(matrix)
     rows = (_first_row(n, part), _first_row(n, part + 1))
     job = jobs.job
     drift = (np.float32(job.keep), np.float32(job.back))
@@ -285,7 +285,7 @@ def multiply_together(jobs, kind, symmetric, vectors, n_vectors, products, has_r
     `jobs` is a `JobScratch`, and `kind` (int64) tells the other threads which matrix it is. The
     parts of a product are added up in their order.
     """
-    if jobs.products.shape[0] == 0:
+    if len(jobs.products) == 0:
         return multiply(symmetric, vectors, n_vectors, products, has_room, drift)
     matrix, pending, _ = symmetric
     if not has_room:
@@ -297,5 +297,5 @@ def multiply_together(jobs, kind, symmetric, vectors, n_vectors, products, has_r
         finish_part(jobs)
         part = take_part(jobs)
     wait_for_parts(jobs)
-    _add_parts(jobs, matrix.shape[0], n_vectors, products)
+    _add_parts(jobs, len(matrix), n_vectors, products)
     return _subtract_pending(symmetric, vectors, n_vectors, products, has_room)

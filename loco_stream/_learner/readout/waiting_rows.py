@@ -7,8 +7,6 @@ result is that of one row after the other, with two exceptions: the weights foll
 and the leak of several rows acts at once. A row of a class of few rows does not wait.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -39,7 +37,7 @@ def _follow_earlier(settings, state, scratch, m, k, first):
     work = scratch.experts.least_squares
     inputs = own.waiting[k]
     gain = work.products[k]
-    n = inputs.shape[0]
+    n = len(inputs)
     n_columns = work.residuals.shape[1]
     outputs = own.waiting_outputs[k, m * n_columns : (m + 1) * n_columns]
     changes = own.pending[m]
@@ -61,19 +59,19 @@ def _learn_waiting_row(settings, state, scratch, m, k, change):
     work = scratch.experts.least_squares
     inputs = own.waiting[k]
     gain = work.gains[m]
-    n = inputs.shape[0]
+    n = len(inputs)
     n_columns = work.residuals.shape[1]
     for c in range(state.counts.n_classes):
-        scratch.target[c] = np.float64(own.waiting_classes[k, c])
+        scratch.target[c] = own.waiting_classes[k, c]
     for j in range(n):
         gain[j] = work.products[k, j]
     drop_tiny_items(gain, n)
     energy = np.float64(dot(gain, 0, inputs, 0, n))
     if not energy >= 0.0 or not math.isfinite(energy):
         for j in range(n):
-            change[j] = np.float32(0.0)
+            change[j] = 0.0
         for c in range(n_columns):
-            work.residuals[k, c] = np.float32(0.0)
+            work.residuals[k, c] = 0.0
         return False
     work.energies[m] = energy
     outputs = own.waiting_outputs[k, m * n_columns :]
@@ -131,7 +129,7 @@ def learn_or_wait(settings, state, scratch, label):
     """Let the row in scratch wait, or learn it with those that wait; `label` is an int64 slot."""
     own = state.experts.least_squares
     outputs = own.waiting_outputs[own.n_waiting[0]]
-    for c in range(outputs.shape[0]):
+    for c in range(len(outputs)):
         outputs[c] = scratch.now.outputs[c]
     first, _ = input_span(settings, 0)
     is_full = let_wait(own, scratch.clean.traces[first:], label)

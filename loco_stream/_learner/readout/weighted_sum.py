@@ -1,7 +1,5 @@
 """The weighted sum of blocks of outputs."""
 
-import numpy as np
-
 from loco_stream._compiler.jit import kernel
 
 
@@ -22,6 +20,6 @@ def weighted_sum(outputs, weights, capacity, n_classes, combined):
     """
     for c in range(n_classes):
         combined[c] = 0.0
-    for b in range(weights.shape[0]):
+    for b in range(len(weights)):
         for c in range(n_classes):
-            combined[c] += weights[b] * np.float64(outputs[b * capacity + c])
+            combined[c] += weights[b] * outputs[b * capacity + c]

@@ -70,12 +70,12 @@ def _dot(a, b, n):
     s3 = 0.0
     whole = n - n % 4
     for j in range(0, whole, 4):
-        s0 += np.float64(a[j]) * np.float64(b[j])
-        s1 += np.float64(a[j + 1]) * np.float64(b[j + 1])
-        s2 += np.float64(a[j + 2]) * np.float64(b[j + 2])
-        s3 += np.float64(a[j + 3]) * np.float64(b[j + 3])
+        s0 += np.float64(a[j]) * b[j]
+        s1 += np.float64(a[j + 1]) * b[j + 1]
+        s2 += np.float64(a[j + 2]) * b[j + 2]
+        s3 += np.float64(a[j + 3]) * b[j + 3]
     for j in range(whole, n):
-        s0 += np.float64(a[j]) * np.float64(b[j])
+        s0 += np.float64(a[j]) * b[j]
     return (s0 + s1) + (s2 + s3)
 
 
@@ -94,8 +94,8 @@ def choose_cluster(x, column, directions, rank, n_used):
     rank, n_used
         int64: directions per cluster, and clusters in use.
     """
-    n = x.shape[0]
-    n_clusters = directions.shape[0] // rank
+    n = len(x)
+    n_clusters = len(directions) // rank
     norm = _dot(x, x, n)
     if norm == 0.0:
         return -1
@@ -134,7 +134,7 @@ def learn_directions(x, column, directions, first, rank, rate, residual):
     residual
         (inputs or more,) float32, overwritten.
     """
-    n = x.shape[0]
+    n = len(x)
     step = np.float32(rate)
     mean = directions[first, column : column + n]
     for j in range(n):
@@ -148,8 +148,8 @@ def learn_directions(x, column, directions, first, rank, rate, residual):
         dot = 0.0
         length = 0.0
         for j in range(n):
-            dot += np.float64(row[j]) * np.float64(residual[j])
-            length += np.float64(row[j]) * np.float64(row[j])
+            dot += np.float64(row[j]) * residual[j]
+            length += np.float64(row[j]) * row[j]
         sign = np.float32(1.0 if dot >= 0.0 else -1.0)
         share = np.float32(dot / length if length > 1e-12 else 0.0)
         for j in range(n):
@@ -326,8 +326,8 @@ def project(settings, state, scratch, layer):
     square = 0.0
     energy = 0.0
     for j in range(layer.size):
-        square += np.float64(x[j]) * np.float64(x[j])
-        energy += np.float64(x[j]) * np.float64(projected[j])
+        square += np.float64(x[j]) * x[j]
+        energy += np.float64(x[j]) * projected[j]
     if cluster >= 0:
         rate = max(MIN_RATE, 1.0 / clusters.sizes[cluster])
         learn_directions(x, column, clusters.directions, first, settings.rank, rate, work.residual)

@@ -1,7 +1,5 @@
 """No projection: the weight change follows the input as it is."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
@@ -39,7 +37,7 @@ def change_dense(settings, state, scratch, layer, step, power):
         layer.weights,
         layer.size,
         frozen,
-        credit.shape[0],
+        len(credit),
         scratch.layer.projected,
         np.float32(-step),
         credit,

@@ -73,7 +73,7 @@ def project_blocks(projector, layer, projected):
         h = projected[start:stop]
         if r == begin:
             for j in range(stop - start):
-                h[j] = np.float32(0.0)
+                h[j] = 0.0
             continue
         rows = layer.rows[begin:]
         weigh_rows(h, projector, stop - start, layer.values, layer.first, rows, r - begin)
@@ -81,7 +81,7 @@ def project_blocks(projector, layer, projected):
         for k in range(begin, r):
             value = np.float64(layer.values[layer.first + layer.rows[k]])
             square += value * value
-            energy += value * np.float64(projected[layer.rows[k]])
+            energy += value * projected[layer.rows[k]]
     return square, energy
 
 
@@ -125,7 +125,7 @@ def lose_direction(own, h, scale, leak):
     leak
         float64: share by which the block drifts back.
     """
-    n = h.shape[0]
+    n = len(h)
     add_outer(own, n, 0, n, h, np.float32(scale), h, np.float32(1.0 - leak))
     for j in range(n):
         own[j, j] += np.float32(leak)
@@ -161,7 +161,7 @@ def change_blocks(settings, state, scratch, layer, projector, step, power):
         first = r
         while r < layer.n_rows and layer.rows[r] < end:
             value = np.float64(layer.values[layer.first + layer.rows[r]])
-            energy += value * np.float64(projected[layer.rows[r]])
+            energy += value * projected[layer.rows[r]]
             r += 1
         if r == first:
             continue
@@ -169,7 +169,7 @@ def change_blocks(settings, state, scratch, layer, projector, step, power):
         if step != 0.0:
             weights = layer.weights[begin:end]
             change = np.float32(-step)
-            n_plastic = credit.shape[0]
+            n_plastic = len(credit)
             add_outer(weights, end - begin, frozen, n_plastic, h, change, credit, np.float32(1.0))
         if power + energy > 0.0:
             scale = -settings.orthogonality / (power + energy)

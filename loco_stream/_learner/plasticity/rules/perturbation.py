@@ -36,12 +36,12 @@ def learn_from_loss(settings, state, scratch, change):
     for c in range(n_classes):
         square += error[c] * error[c]
     for i in range(settings.n_hidden):
-        n_firing += fresh[i] > np.float32(0.0)
+        n_firing += fresh[i] > 0.0
     for c in range(n_classes):
         row = feedback[c]
         for i in range(settings.n_hidden):
-            if fresh[i] > np.float32(0.0):
-                predicted += np.float64(noise[i]) * np.float64(row[i]) * error[c]
+            if fresh[i] > 0.0:
+                predicted += np.float64(noise[i]) * row[i] * error[c]
     rest = change - predicted
     if not math.isfinite(rest):
         return  # a pass that overflowed teaches nothing
@@ -50,7 +50,7 @@ def learn_from_loss(settings, state, scratch, change):
     for c in range(n_classes):
         row = feedback[c]
         for i in range(settings.n_hidden):
-            if fresh[i] > np.float32(0.0):
+            if fresh[i] > 0.0:
                 row[i] += np.float32(step * np.float64(noise[i]) * error[c])
 
 

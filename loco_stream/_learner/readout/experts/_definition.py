@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import Kernel, kernel
 from loco_stream._learner.arrays.spec import Nothing
@@ -73,13 +71,13 @@ def nothing(*arguments):
 def scores_as_log_odds(settings, state, scores, odds):
     """Write the scores, of one block, as log-odds."""
     for c in range(state.counts.n_classes):
-        odds[0, c] = np.float64(scores[c])
+        odds[0, c] = scores[c]
 
 
 @kernel
 def softmax_of_scores(settings, state, outputs, scores, opinions):
     """Write the softmax of the scores, of one block, if the expert has an opinion."""
-    if opinions.shape[0] > 0:
+    if len(opinions) > 0:
         softmax(scores, 0, state.counts.n_classes, 1.0, opinions[0])
 
 

@@ -51,7 +51,7 @@ def write_distances(points, n_points, search, n_columns):
     """
     total = search.distances
     for i in range(n_points):
-        total[i] = np.float32(0.0)
+        total[i] = 0.0
     for k in range(n_columns):
         value = search.values[k]
         factor = search.scales[k]
@@ -64,8 +64,8 @@ def write_distances(points, n_points, search, n_columns):
 @kernel
 def clear(near):
     """Forget the nearest points found so far; `near` is float32."""
-    for j in range(near.shape[0]):
-        near[j] = np.float32(math.inf)
+    for j in range(len(near)):
+        near[j] = math.inf
 
 
 @kernel
@@ -76,7 +76,7 @@ def nearest(search, first, last):
     """
     total = search.distances
     near = search.near
-    worst = near.shape[0] - 1
+    worst = len(near) - 1
     for start in range(first, last, CHUNK):
         stop = min(start + CHUNK, last)
         hits = 0
@@ -92,7 +92,7 @@ def nearest(search, first, last):
 @kernel
 def _insert(near, places, distance, i):
     """Put point `i` among the nearest, in ascending order, for the furthest of them."""
-    j = near.shape[0] - 1
+    j = len(near) - 1
     while j > 0 and near[j - 1] > distance:
         near[j] = near[j - 1]
         places[j] = places[j - 1]
@@ -108,7 +108,7 @@ def vote_weights(near, votes):
     `near` is float32 and ascending, infinite where there is none; `votes` is float64.
     """
     n = 0
-    while n < near.shape[0] and near[n] < np.float32(math.inf):
+    while n < len(near) and near[n] < np.float32(math.inf):
         n += 1
     for j in range(n):
         furthest = np.float64(near[n - 1])
@@ -137,10 +137,10 @@ def centre_logs(output, total, n_classes):
         share = 0.0
         if total > 0.0:
             share = math.log(max(np.float64(output[c]) / total, MIN_SHARE))
-        output[c] = np.float32(share)
+        output[c] = share
         mean += share / n_classes
     for c in range(n_classes):
-        output[c] = np.float32(np.float64(output[c]) - mean)
+        output[c] = np.float64(output[c]) - mean
 
 
 def searched(settings: Any) -> dict[str, int]:

@@ -90,7 +90,7 @@ def _measure(state, scratch, search):
         if span > 0.0:
             search.columns[n] = f
             search.values[n] = scratch.scaled[f]
-            search.scales[n] = np.float32(1.0 / span)
+            search.scales[n] = 1.0 / span
             n += 1
     return n
 
@@ -99,8 +99,8 @@ def _measure(state, scratch, search):
 def _vote(counts, search, most, n_classes, output):
     """Write the votes of the nearest, `most` (int64) of them: log shares of the classes."""
     total = 0.0
-    for c in range(output.shape[0]):
-        output[c] = np.float32(0.0)
+    for c in range(len(output)):
+        output[c] = 0.0
     for j in range(vote_weights(search.near[:most], search.votes)):
         of_class = counts[search.places[j]]
         mass = EMPTY_ROWS
@@ -127,17 +127,17 @@ def predict(settings, state, scratch, outputs, scores):
     if n_columns > 0:
         write_distances(own.places, n, search, n_columns)
         nearest(search, 0, n)
-    capacity = state.classes.n_rows.shape[0]
+    capacity = len(state.classes.n_rows)
     n_classes = state.counts.n_classes
     _vote(own.counts, search, FEW, n_classes, outputs[:capacity])
-    most = search.near.shape[0]
+    most = len(search.near)
     _vote(own.counts, search, most, n_classes, outputs[capacity : 2 * capacity])
 
 
 @kernel
 def _free_place(worth, n):
     """Return where a new one goes: to the next free place, or over the least useful."""
-    if n < worth.shape[0]:
+    if n < len(worth):
         return n
     least = 0
     for i in range(1, n):
@@ -169,12 +169,12 @@ def _count_label(own, one, label):
     """Count a row's label for its nearest centroid; return whether that was of this class."""
     counts = own.counts[one]
     majority = 0
-    for c in range(1, counts.shape[0]):
+    for c in range(1, len(counts)):
         if counts[c] > counts[majority]:
             majority = c
     for i in range(own.counters.n_centroids):
         own.worth[i] *= 1.0 - WORTH_DECAY
-    for c in range(counts.shape[0]):
+    for c in range(len(counts)):
         counts[c] *= 1.0 - COUNT_DECAY
     counts[label] += 1.0
     own.worth[one] += 1.0 if majority == label else -BLAME

@@ -6,11 +6,7 @@ this matters. The log-odds fade as the mean class grows: then all experts know h
 is, and the large log-odds of a rare class would make its probability unsteady.
 """
 
-from __future__ import annotations
-
 import math
-
-import numpy as np
 
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.readout.experts._definition import Expert, scores_as_log_odds
@@ -32,9 +28,9 @@ def predict(settings, state, scratch, outputs, scores):
     mean = total / max(n_classes, 1)
     left = HALF / (HALF + mean)
     for c in range(n_classes):
-        scores[c] = np.float32(left * math.log((n_rows[c] + 1.0) / (mean + 1.0)))
-    for c in range(n_classes, scores.shape[0]):
-        scores[c] = np.float32(0.0)
+        scores[c] = left * math.log((n_rows[c] + 1.0) / (mean + 1.0))
+    for c in range(n_classes, len(scores)):
+        scores[c] = 0.0
 
 
 EXPERT = Expert(

@@ -164,7 +164,7 @@ def level_unknown(scores, n_known):
     for c in range(n_known):
         total += np.float64(scores[c])
     mean = np.float32(total / max(n_known, 1))
-    for c in range(n_known, scores.shape[0]):
+    for c in range(n_known, len(scores)):
         scores[c] = mean
 
 
@@ -197,11 +197,11 @@ def write_scores(own, n_classes, prior, scores):
         if own.n_rows[c] > 0.0:
             score = total * (np.float64(scores[c]) - 0.5 * own.offsets[c])
             score += 0.5 * free / own.n_rows[c]
-            scores[c] = np.float32(score)
+            scores[c] = score
             sum_of_known += score
             n_known += 1
     mean = np.float32(sum_of_known / max(n_known, 1))
-    for c in range(scores.shape[0]):
+    for c in range(len(scores)):
         if c >= n_classes or own.n_rows[c] == 0.0:
             scores[c] = mean
 
@@ -213,7 +213,7 @@ def predict(settings, state, scratch, outputs, scores):
         return
     own = state.experts.discriminant
     inputs = scratch.fixed.outputs
-    n = inputs.shape[0]
+    n = len(inputs)
     n_classes = state.counts.n_classes
     prior = _prior_power(n - settings.n_fixed)
     for c in range(n_classes):
@@ -231,7 +231,7 @@ def predict(settings, state, scratch, outputs, scores):
 def temperature(log_likelihoods):
     """Return the factor of the scores that gave recent labels the highest probability."""
     best = 0
-    for i in range(1, log_likelihoods.shape[0]):
+    for i in range(1, len(log_likelihoods)):
         if log_likelihoods[i] > log_likelihoods[best]:
             best = i
     return TEMPERATURES[best]
@@ -254,7 +254,7 @@ def log_odds(settings, state, scores, odds):
 def _compare_temperatures(log_likelihoods, scores, n_classes, label, n_seen):
     """Take the probability that each temperature gave to a label into its log-likelihood."""
     keep = min(DECAY, (n_seen + 1.0) / (n_seen + 1.0 + EARLY))
-    for i in range(log_likelihoods.shape[0]):
+    for i in range(len(log_likelihoods)):
         loss = log_loss_of(scores, n_classes, TEMPERATURES[i], label)
         log_likelihoods[i] = keep * log_likelihoods[i] - min(loss, MAX_LOSS)
 
@@ -320,7 +320,7 @@ def _learn_scatter(own, work, n_classes, k, label, q):
 @kernel
 def _project(own, work, vector):
     """Write P times a vector, (inputs,) float32, as the first gain; return their product."""
-    n = vector.shape[0]
+    n = len(vector)
     for j in range(n):
         work.rests[0, j] = vector[j]
     multiply_rests(own, work, 1)
@@ -404,7 +404,7 @@ def _add_recent(own, work, k, q):
         return
     rest = work.rests[k]
     gain = work.gains[k]
-    for j in range(rest.shape[0]):
+    for j in range(len(rest)):
         own.recent_rests[j] += rest[j]
         own.recent_gains[j] += gain[j]
     own.recent.n_rows += 1.0
@@ -422,7 +422,7 @@ def _learn_waiting(own, work, jobs, n_classes):
     own.n_waiting[0] = 0
     work.n_learned[0] = n_waiting
     symmetric = (own.precision, own.pending, own.n_pending[0])
-    has_room = own.n_pending[0] + n_waiting <= own.pending.shape[0]
+    has_room = own.n_pending[0] + n_waiting <= len(own.pending)
     own.n_pending[0] = multiply_together(
         jobs, PRECISION, symmetric, work.rests, n_waiting, work.gains, has_room, _NO_DRIFT
     )
@@ -440,7 +440,7 @@ def _learn_waiting(own, work, jobs, n_classes):
             _learn_scatter(own, work, n_classes, k, work.labels[k], q)
         else:
             for c in range(n_classes):
-                work.shares[k, c] = np.float32(0.0)
+                work.shares[k, c] = 0.0
             n_skipped += 1
     add_steps(own.projected, n_classes, (0, n), work.shares, work.gains, n_waiting)
     turn = int(own.total[0]) // REFRESH_EVERY
@@ -456,7 +456,7 @@ def _learn_first(own, work, inputs, label):
     q = _project(own, work, inputs)
     if not q >= 0.0 or not math.isfinite(q):
         return 1
-    for j in range(inputs.shape[0]):
+    for j in range(len(inputs)):
         own.means[label, j] = inputs[j]
     _keep_projection(own, work, label, q)
     own.n_rows[label] = 1.0

@@ -234,7 +234,7 @@ def _predict_present(settings, state, scratch, outputs):
     for i in range(n_first):
         present[i] = scratch.clean.fresh[i]
     for i in range(n_first, settings.n_hidden):  # deeper layers see traces of earlier rows
-        present[i] = np.float32(0.0)
+        present[i] = 0.0
     for i in range(settings.n_hidden, n_inputs):
         present[i] = vector[i]
     n_rows = nonzero(present, 0, n_inputs, rows)
@@ -242,7 +242,7 @@ def _predict_present(settings, state, scratch, outputs):
     n_columns = weights.shape[1]
     first = n_columns - n_columns // settings.n_trace * settings.n_memoryless
     for c in range(first, n_columns):
-        outputs[c] = np.float32(0.0)
+        outputs[c] = 0.0
     for r in range(n_rows):
         value = present[rows[r]]
         for c in range(first, n_columns):
@@ -277,8 +277,8 @@ def predict(settings, state, scratch, outputs, scores):
 @kernel
 def opine(settings, state, outputs, scores, opinions):
     """Write the probabilities of each member: the softmax of its log-loss outputs."""
-    capacity = state.classes.n_rows.shape[0]
-    for a in range(opinions.shape[0]):
+    capacity = len(state.classes.n_rows)
+    for a in range(len(opinions)):
         softmax(outputs, (2 * a + 1) * capacity, state.counts.n_classes, 1.0, opinions[a])
 
 
@@ -316,7 +316,7 @@ def member_of(settings, state, scratch, m):
     work = scratch.experts.least_squares
     cache = scratch.cache
     n_late = cache.n_late_rows
-    n_columns = settings.n_losses * state.classes.n_rows.shape[0]
+    n_columns = settings.n_losses * len(state.classes.n_rows)
     n_features = state.counts.n_features
     if m >= settings.n_trace:
         k = m - settings.n_trace
@@ -368,7 +368,7 @@ def _write_gains(settings, state, scratch):
     n_pending = own.counters.n_pending
     turn = state.counts.n_seen
     late, reached = late_inputs(settings, state, scratch)
-    for m in range(energies.shape[0]):
+    for m in range(len(energies)):
         member = member_of(settings, state, scratch, m)
         projector = (member.projector, member.pending, n_pending, member.leak)
         k = member.gain
@@ -387,7 +387,7 @@ def prepare(settings, state, scratch):
         return True
     _write_gains(settings, state, scratch)
     energies = scratch.experts.least_squares.energies
-    for m in range(energies.shape[0]):
+    for m in range(len(energies)):
         if energies[m] < 0.0 or not math.isfinite(energies[m]):
             return False
     return True
@@ -401,7 +401,7 @@ def change_projectors(settings, state, scratch):
     n_pending = own.counters.n_pending
     turn = state.counts.n_seen
     _, reached = late_inputs(settings, state, scratch)
-    for m in range(energies.shape[0]):
+    for m in range(len(energies)):
         member = member_of(settings, state, scratch, m)
         projector = (member.projector, member.pending, n_pending, member.leak)
         k = member.gain
@@ -420,7 +420,7 @@ def change_member(settings, state, scratch, member):
     q = work.energies[member.index]
     k = member.gain
     n_joint = member.n_joint
-    columns = (member.column, settings.n_losses * state.classes.n_rows.shape[0])
+    columns = (member.column, settings.n_losses * len(state.classes.n_rows))
     change_weights(member.weights, columns, n_joint, k, q, residual)
     _, reached = late_inputs(settings, state, scratch)
     late = member.weights[n_joint:]
@@ -437,10 +437,10 @@ def delta_update(settings, state, scratch):
     first, n_inputs = input_span(settings, state.counts.n_features)
     square = 1.0
     for j in range(n_inputs):
-        square += np.float64(vector[first + j]) * np.float64(vector[first + j])
+        square += np.float64(vector[first + j]) * vector[first + j]
     for j in range(n_inputs):
         value = vector[first + j]
-        if value != np.float32(0.0):
+        if value != 0.0:
             coefficient = np.float32(DELTA_RATE * np.float64(value) / square)
             row = weights[j]
             for c in range(state.counts.n_classes):
@@ -456,7 +456,7 @@ def _learn_delta(settings, state, scratch):
         increment = scratch.experts.least_squares.increment
         first, _ = input_span(settings, 0)
         for c in range(state.counts.n_classes):
-            increment[c] = np.float32(-scratch.now.error[c])
+            increment[c] = -scratch.now.error[c]
         mirror(settings, state, scratch.clean.traces[first:], np.float32(step), increment)
 
 
@@ -471,7 +471,7 @@ def learn(settings, state, scratch, scores, opinions, label, value):
         return
     outputs = scratch.now.outputs
     proba = scratch.now.buffer  # unread in a regression, which has no probabilities
-    n_columns = settings.n_losses * state.classes.n_rows.shape[0]
+    n_columns = settings.n_losses * len(state.classes.n_rows)
     for m in range(settings.n_trace + settings.n_linear):
         member = member_of(settings, state, scratch, m)
         if not settings.regression:
@@ -499,7 +499,7 @@ def write_output_change(settings, state, scratch):
         noisy[i] -= clean[i]
     n_rows = nonzero(noisy, first, settings.n_hidden - first, rows)
     n_columns = own.weights.shape[1]
-    capacity = state.classes.n_rows.shape[0]
+    capacity = len(state.classes.n_rows)
     weigh_rows(change, own.weights, n_columns, noisy, first, rows, n_rows)
     weights = scratch.now.credit_weights[: n_columns // capacity]
     weighted_sum(change, weights, capacity, state.counts.n_classes, scratch.output_change)

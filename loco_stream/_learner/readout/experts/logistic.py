@@ -75,7 +75,7 @@ def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict
 def predict(settings, state, scratch, outputs, scores):
     """Write log-odds."""
     own = state.experts.logistic
-    if own.weights.shape[0] == 0:
+    if len(own.weights) == 0:
         return
     rows = scratch.inputs.linear_rows
     n_rows = scratch.cache.n_linear_rows
@@ -88,12 +88,12 @@ def prepare(settings, state, scratch):
     """Compute the gain; return whether it is finite and not negative."""
     own = state.experts.logistic
     work = scratch.experts.logistic
-    if own.weights.shape[0] == 0:
+    if len(own.weights) == 0:
         return True
     n_late = scratch.cache.n_late_rows
     nonzeros = (scratch.inputs.linear_rows, scratch.cache.n_linear_rows - n_late)
     vector = scratch.clean.traces
-    n_joint = min(state.counts.n_features + 1, own.projector.shape[0])
+    n_joint = min(state.counts.n_features + 1, len(own.projector))
     energy = gain(own.projector, vector, settings.n_hidden, n_joint, nonzeros, work.gain)
     if n_late > 0:
         late, reached = late_inputs(settings, state, scratch)
@@ -125,7 +125,7 @@ def learn_logistic(own, work, n_inputs, proba, target, n_classes):
     curvature = 0.0
     for c in range(n_classes):
         curvature += proba[c] * (1.0 - proba[c]) / n_classes
-        work.residual[c] = np.float32(target[c] - proba[c])
+        work.residual[c] = target[c] - proba[c]
     drop_tiny_items(work.residual, n_classes)
     change = curvature * work.step.energy
     scale = 1.0 / (1.0 + change)
@@ -142,7 +142,7 @@ def _learn_late(settings, state, scratch, scale, change):
     """Learn the late features of the row in scratch; factors are those of `learn_logistic`."""
     own = state.experts.logistic
     work = scratch.experts.logistic
-    n_joint = own.projector.shape[0]
+    n_joint = len(own.projector)
     _, reached = late_inputs(settings, state, scratch)
     k = work.gain[n_joint:]
     weights = own.weights[n_joint:]
@@ -156,9 +156,9 @@ def _learn_late(settings, state, scratch, scale, change):
 def learn(settings, state, scratch, scores, opinions, label, value):
     """Learn the row in scratch."""
     own = state.experts.logistic
-    if own.weights.shape[0] == 0:
+    if len(own.weights) == 0:
         return
-    n_joint = min(state.counts.n_features + 1, own.projector.shape[0])
+    n_joint = min(state.counts.n_features + 1, len(own.projector))
     n_classes = state.counts.n_classes
     work = scratch.experts.logistic
     scale, change = learn_logistic(own, work, n_joint, opinions[0], scratch.target, n_classes)

@@ -67,7 +67,7 @@ def level_unknown(scores, n_known):
     lowest = scores[0] if n_known > 0 else np.float32(0.0)
     for c in range(1, n_known):
         lowest = min(lowest, scores[c])
-    for c in range(n_known, scores.shape[0]):
+    for c in range(n_known, len(scores)):
         scores[c] = lowest
 
 
@@ -95,14 +95,14 @@ def write_scores(own, counts, features, n_features, n_classes, scores):
             rest = _clipped(features[f]) - own.means[c, f]
             distance += rest * rest * (n + PRIOR_ROWS) / (n * own.squares[c, f] + PRIOR_ROWS)
         likelihood = -0.5 * (distance + own.log_variance[c])
-        scores[c] = np.float32(math.log(counts[c] + UNSEEN_ROWS) + likelihood)
+        scores[c] = math.log(counts[c] + UNSEEN_ROWS) + likelihood
     level_unknown(scores, n_classes)
 
 
 @kernel
 def predict(settings, state, scratch, outputs, scores):
     """Write the score of each class."""
-    if scores.shape[0] == 0:
+    if len(scores) == 0:
         return
     own = state.experts.naive_bayes
     features = scratch.clean.traces[settings.n_hidden + 1 :]
@@ -147,7 +147,7 @@ def learn_row(own, features, n_features, label):
 @kernel
 def learn(settings, state, scratch, scores, opinions, label, value):
     """Learn the row in scratch."""
-    if opinions.shape[0] == 0:
+    if len(opinions) == 0:
         return
     features = scratch.clean.traces[settings.n_hidden + 1 :]
     learn_row(state.experts.naive_bayes, features, state.counts.n_features, label)

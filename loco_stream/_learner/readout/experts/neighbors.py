@@ -93,8 +93,8 @@ def vote_classes(labels, search, most, n_classes, output):
         (n_classes or more,) float32, written.
     """
     total = 0.0
-    for c in range(output.shape[0]):
-        output[c] = np.float32(0.0)
+    for c in range(len(output)):
+        output[c] = 0.0
     for j in range(vote_weights(search.near[:most], search.votes)):
         output[np.int64(labels[search.places[j]])] += np.float32(search.votes[j])
         total += search.votes[j]
@@ -117,7 +117,7 @@ def vote_value(labels, search, most, target, output):
     value = 0.0
     if n > 0 and deviation > 0.0:
         value = (mean / total - target.mean[0]) / deviation
-    output[0] = np.float32(value)
+    output[0] = value
 
 
 @kernel
@@ -138,8 +138,8 @@ def _measure(own, n_features, x, search):
         span = own.high[f] - own.low[f]
         if abs(x[f]) <= LARGEST and span > 0.0:
             search.columns[n] = f
-            search.values[n] = np.float32(x[f] - own.origin[f])
-            search.scales[n] = np.float32(min(1.0 / span, MAX_SCALE))
+            search.values[n] = x[f] - own.origin[f]
+            search.scales[n] = min(1.0 / span, MAX_SCALE)
             n += 1
     return n
 
@@ -151,7 +151,7 @@ def predict(settings, state, scratch, outputs, scores):
         return
     own = state.experts.neighbors
     search = scratch.experts.neighbors.search
-    capacity = state.classes.n_rows.shape[0]
+    capacity = len(state.classes.n_rows)
     size = settings.n_neighbors
     n = min(own.counters.n_rows, size)
     n_columns = _measure(own, state.counts.n_features, scratch.row, search)
@@ -160,7 +160,7 @@ def predict(settings, state, scratch, outputs, scores):
     recent = min(n, max(size // RECENT_PARTS, 1))
     start = (own.counters.n_rows - recent) % size
     wrapped = max(start + recent - size, 0)  # recent rows that lie at the beginning of the ring
-    most = search.near.shape[0]
+    most = len(search.near)
     nearest(search, start, start + recent - wrapped)
     nearest(search, 0, wrapped)
     _vote(settings, state, search, most, outputs[:capacity])
@@ -213,7 +213,7 @@ def learn(settings, state, scratch, scores, opinions, label, value):
         if abs(x[f]) <= LARGEST:
             learn_range(own, f, x[f], size)
             kept = x[f]
-        own.rows[f, slot] = np.float32(kept - own.origin[f])
+        own.rows[f, slot] = kept - own.origin[f]
     own.labels[slot] = value if settings.regression else float(label)
     own.counters.n_rows += 1
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from typing import Annotated, NamedTuple
 
-import numpy as np
-
 from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import NOT_NEGATIVE, axes
@@ -47,9 +45,9 @@ def predict(settings, state, scratch, outputs, scores):
     for c in range(n_classes):
         seen = shares[c] / RATE
         expected = n_recent * n_rows[c] / max(n_all, 1.0)
-        scores[c] = np.float32(math.log((seen + 1.0) / (expected + 1.0)))
-    for c in range(n_classes, scores.shape[0]):
-        scores[c] = np.float32(0.0)
+        scores[c] = math.log((seen + 1.0) / (expected + 1.0))
+    for c in range(n_classes, len(scores)):
+        scores[c] = 0.0
 
 
 @kernel

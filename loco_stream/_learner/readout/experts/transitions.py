@@ -59,17 +59,17 @@ def write_scores(own, last, n_classes, scores):
     scores
         (n_classes or more,) float32, written.
     """
-    for c in range(scores.shape[0]):
-        scores[c] = np.float32(0.0)
+    for c in range(len(scores)):
+        scores[c] = 0.0
     if last < 0:
         return
     for c in range(n_classes):
-        scores[c] = np.float32(math.log(FLOOR / (own.n_labels[c] + 1.0)))
-    for k in range(own.followers.shape[0]):
+        scores[c] = math.log(FLOOR / (own.n_labels[c] + 1.0))
+    for k in range(len(own.followers)):
         c = own.followers[k, last]
         if c >= 0:
             seen = own.counts[k, last] + FLOOR
-            scores[c] = np.float32(math.log(seen / (own.n_labels[c] + 1.0)))
+            scores[c] = math.log(seen / (own.n_labels[c] + 1.0))
 
 
 @kernel
@@ -88,11 +88,11 @@ def count_successor(own, last, label, share):
     Where all places are taken, it is counted in the rarest follower's.
     """
     place = 0
-    for k in range(own.followers.shape[0]):
+    for k in range(len(own.followers)):
         own.counts[k, last] *= 1.0 - share * (1.0 - DECAY)
         if own.counts[k, last] < own.counts[place, last]:
             place = k
-    for k in range(own.followers.shape[0]):
+    for k in range(len(own.followers)):
         if own.followers[k, last] == label:
             own.counts[k, last] += share
             return
