@@ -214,32 +214,16 @@ def _begin(layer, t):  # type: ignore[no-untyped-def]
     return silent, operations.none_fired(layer, 0, layer.state.shape[0])
 
 
-@entry
-def _next_spike(layer, i, t):  # type: ignore[no-untyped-def]
-    return operations.next_spike(layer, i, t)
+@cache
+def _callable(kernel: Any) -> Function:
+    """Return a kernel, or an operation, as a function that Python can call."""
+    if _is_interpreted():
+        return kernel  # type: ignore[no-any-return]
+    return numba.njit(lambda *args: kernel(*args))  # type: ignore[no-any-return]
 
 
-@entry
-def _receive(layer, i, weight, t):  # type: ignore[no-untyped-def]
-    operations.receive(layer, i, weight, t)
-
-
-@entry
-def _at_threshold(layer, i, t):  # type: ignore[no-untyped-def]
-    return operations.at_threshold(layer, i, t)
-
-
-@entry
-def _reset(layer, i, t):  # type: ignore[no-untyped-def]
-    return operations.reset(layer, i, t)
-
-
-@entry
-def _membrane(layer, i, t):  # type: ignore[no-untyped-def]
-    return operations.membrane(layer, i, t)
-
-
-_COMPILED = _Step(_begin, _next_spike, _receive, _at_threshold, _reset, _membrane)
+_ON_ONE = ("next_spike", *_REQUIRED)  # operations on one neuron
+_COMPILED = _Step(_begin, *(_callable(getattr(operations, name)) for name in _ON_ONE))
 
 
 def _interpreted_step(model: NeuronModel) -> _Step:
@@ -259,7 +243,7 @@ def _interpreted_step(model: NeuronModel) -> _Step:
         silent = sum(bool(call("silent_until_horizon")(layer, i)) for i in range(_N))
         return silent, bool(call("none_fired")(layer, 0, _N))
 
-    return _Step(begin, *map(call, ("next_spike", *_REQUIRED)))
+    return _Step(begin, *map(call, _ON_ONE))
 
 
 def interpreted(function: Any, found: dict[object, object]) -> Any:
@@ -413,14 +397,6 @@ def _written_times(run: Function, parameters: object, drive: float) -> Float64:
     _require(0 <= n <= MOST_SPIKES, f"`window.times` must return 0 to {MOST_SPIKES}, got {n}")
     _require(times[-1] == -7.0, "`window.times` must not write beyond `times`")
     return times[:n]
-
-
-@cache
-def _callable(kernel: Any) -> Function:
-    """Return a window kernel as a function that Python can call."""
-    if _is_interpreted():
-        return kernel  # type: ignore[no-any-return]
-    return numba.njit(lambda *args: kernel(*args))  # type: ignore[no-any-return]
 
 
 def _check_traces(window: WindowOperations, parameters: object, drives: Float32) -> None:
