@@ -5,8 +5,6 @@ Names are imported on first use: an optional library is needed only by what uses
 sink of your own derives from `loco_stream.stream.Source` or `loco_stream.stream.Sink`.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from loco_stream._lazy import lazy_names

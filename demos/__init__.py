@@ -3,8 +3,6 @@
 Modules without a leading underscore are demos, each with a click command.
 """
 
-from __future__ import annotations
-
 if __name__ != "loco_stream.demos":  # under a second name every class would exist twice
     raise ImportError(f"import this package as loco_stream.demos, not as {__name__!r}")
 

@@ -105,8 +105,8 @@ class BrokerSource(Source):
         names = self._fields.labels
         self.targets = names if len(names) > 1 else ()
         self.labels_from = f"the field{'s' * (len(names) > 1)} {quoted(names)}" if names else ""
-        self._idle = math.inf if idle is None else idle
-        self._rows_left = math.inf if max is None else max
+        self._idle = idle or math.inf
+        self._rows_left = max or math.inf
         self._endless = endless
         self._n_without_id: float = 0 if id else math.inf  # rows, before the first with an id
         self._logged_outage = ""  # the one that lasts, if it was logged

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -413,17 +414,16 @@ def _with_point(cell: str) -> str:
     return pointed if "," in cell and number(pointed) is not None else cell
 
 
+@dataclass(slots=True)
 class _ReadBefore:
     """Rows up to the end of what an earlier run has read, with one more; see `TablePart`."""
 
+    _source: CSVSource
+    _lines: FileLines
+    _start: int
+    _n_read: int
     table = None
     parse = None
-
-    def __init__(self, source: CSVSource, lines: FileLines, start: int, n_read: int) -> None:
-        self._source = source
-        self._lines = lines
-        self._start = start
-        self._n_read = n_read
 
     def text(self, value: Any) -> Any:
         """Return the value: there are no columns."""

@@ -92,8 +92,8 @@ class LSLSource(Source):
         self._features = tuple(channels[j] for j in self._columns)
         if not self._features:
             raise SourceError(f"{self.name} must have a channel besides that of the label")
-        self._idle = math.inf if idle is None else idle
-        self._rows_left = math.inf if max is None else max
+        self._idle = idle or math.inf
+        self._rows_left = max or math.inf
         self._row = 0
         self._n_masked = 0
         self._offset = 0.0  # between the clocks of the two machines

@@ -175,8 +175,8 @@ class ZMQSource(Source):
         self.mode = mode
         self.guarantee = MODES[mode].guarantee
         self.needs_log = mode == "reliable"  # after an ack, the sender forgets the rows
-        self._idle = math.inf if idle is None else idle
-        self._rows_left = math.inf if max is None else max
+        self._idle = idle or math.inf
+        self._rows_left = max or math.inf
         self._endless = endless
         self._keys = ServerKeys(keys) if keys is not None else None
         require_instance("limits", limits, Limits)

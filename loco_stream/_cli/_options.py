@@ -32,9 +32,7 @@ from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
     from loco_stream.engine._admission import NameBounds
-    from loco_stream.estimators._classifier import LOCOClassifier
-    from loco_stream.estimators._multi_target import LOCOMultiTargetRegressor
-    from loco_stream.estimators._regressor import LOCORegressor
+    from loco_stream.estimators._pipeline import Estimator
     from loco_stream.monitor import TaskMonitor
     from loco_stream.stream import Source
 
@@ -69,7 +67,7 @@ class LearningOptions:
             )
         return TARGETS
 
-    def model(self, task: str) -> LOCOClassifier | LOCORegressor | LOCOMultiTargetRegressor:
+    def model(self, task: str) -> Estimator:
         """Return the estimator for a task."""
         return build_model(task, self.seed, parse_settings(self.settings), self.preset)
 

@@ -21,9 +21,7 @@ from loco_stream.errors import ConfigError
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    from loco_stream.estimators._classifier import LOCOClassifier
-    from loco_stream.estimators._multi_target import LOCOMultiTargetRegressor
-    from loco_stream.estimators._regressor import LOCORegressor
+    from loco_stream.estimators._pipeline import Estimator
 
 
 _NAME_LISTS = frozenset({"categorical_features"})  # parameters that are names of features
@@ -119,7 +117,7 @@ def literal(text: str) -> object:
 
 def build_model(
     task: str, seed: int, settings: dict[str, object], preset: str | None = None
-) -> LOCOClassifier | LOCORegressor | LOCOMultiTargetRegressor:
+) -> Estimator:
     """Return the estimator for a task, with a preset and single settings on top of it.
 
     Raises `ConfigError` if a setting is unknown or out of its range.
@@ -140,9 +138,7 @@ def build_model(
         raise ConfigError(f"`--preset` must be fast or default with several targets, got {chosen}")
     try:
         options = {**PRESETS[chosen], **own, "seed": seed}
-        model: LOCOClassifier | LOCORegressor | LOCOMultiTargetRegressor = estimator(
-            **options, advanced=AdvancedOptions(**advanced)
-        )
+        model: Estimator = estimator(**options, advanced=AdvancedOptions(**advanced))
         return model
     except TypeError as error:
         raise ConfigError(f"`--set`: {error}") from error

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -90,13 +91,13 @@ Body = TypeVar("Body", PredictBody, LearnBody)
 Answer = TypeVar("Answer", bound=msgspec.Struct)
 
 
+@dataclass(slots=True)
 class _ApiRoutes:
     """The endpoints; each returns what becomes the JSON of the response."""
 
-    def __init__(self, service: Service, inbox: Inbox, lines: LineReader | None) -> None:
-        self._service = service
-        self._inbox = inbox
-        self._lines = lines
+    _service: Service
+    _inbox: Inbox
+    _lines: LineReader | None
 
     async def predict(self, request: Request) -> object:
         asked = await _read(request, PredictBody)

@@ -532,7 +532,7 @@ class StreamEngine:
             self._trainer.on_prediction(listeners.emit_prediction, listeners.emit_block)
 
     def _process(self, max_samples: int | None) -> None:
-        limit = math.inf if max_samples is None else max_samples
+        limit = max_samples or math.inf
         while self._handler.n_rows < limit and (commit := self._next()) is not None:
             events, position = commit
             before = self._commits.cursor.position

@@ -145,7 +145,7 @@ class PoolSchedule:
     def __init__(self, every: int, seconds: float | None, *, bounded: bool) -> None:
         self.n_rows = 0
         self._every = every
-        self._seconds = math.inf if seconds is None else seconds
+        self._seconds = seconds or math.inf
         self._most = math.inf if bounded else 100 * every
         self._due_at: float = every  # rows
         self._pooled_at = time.monotonic()
