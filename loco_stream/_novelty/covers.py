@@ -76,7 +76,7 @@ def _lower_quartile(gaps, size):
 @kernel
 def _merge_line(points, radius, gaps):
     """Grow the radius of a full cover and merge its points; return their number."""
-    size = points.shape[0]
+    size = len(points)
     for i in range(size):
         gap = FAR
         if i > 0:
@@ -112,7 +112,7 @@ def learn_line(points, size, radius, value, distance, gaps):
     """
     if size > 0 and distance <= radius[0]:
         return size
-    while size == points.shape[0]:
+    while size == len(points):
         size = _merge_line(points, radius, gaps)
     insert(points, size, value)
     return size + 1

@@ -81,7 +81,7 @@ def run(state, every, rows, learns, found):
     n_columns = rows.numbers.shape[1]
     scores = found.scores
     cells = found.cells
-    for i in range(rows.numbers.shape[0]):
+    for i in range(len(rows.numbers)):
         _score_row(state, rows, i, found)
         scores[i, 0] = row_score(cells[:, CELL_SCORES], found.is_scored, n_columns)
         scores[i, 1] = row_score(cells[:, CELL_SCORES + 1], found.is_scored, n_columns)

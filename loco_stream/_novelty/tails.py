@@ -76,7 +76,7 @@ def learn_distance(largest, tail, distance):
     before = _share(tail[COUNT], size)
     tail[COUNT] += 1.0
     changed = True
-    if size < largest.shape[0]:
+    if size < len(largest):
         insert(largest, size, distance)
         size += 1
         tail[SIZE] = size

@@ -99,7 +99,7 @@ def set_arrival(queue: SpikeQueue, slot: int, time: float, group: int, first: in
 @inlined
 def put_slot(queue: SpikeQueue, slot: int, bucket: int) -> None:
     """Put a slot into a bucket."""
-    place = bucket & (queue.ring.shape[0] - 1)
+    place = bucket & (len(queue.ring) - 1)
     queue.slots[slot - 1].next = queue.ring[place]
     queue.ring[place] = slot
 
@@ -116,7 +116,7 @@ def free_slot(queue: SpikeQueue, slot: int) -> None:
 def _sort_bucket(queue: SpikeQueue, bucket: int) -> bool:
     """Move the arrivals of a bucket into the heap; return whether there were any."""
     state = queue.state[0]
-    place = bucket & (queue.ring.shape[0] - 1)
+    place = bucket & (len(queue.ring) - 1)
     slot = queue.ring[place]
     kept = 0
     while slot != 0:
@@ -149,7 +149,7 @@ def earliest(queue: SpikeQueue) -> float:
 def _go_to_next_bucket(queue: SpikeQueue) -> None:
     """Make the next bucket with arrivals the current one, and sort it."""
     state = queue.state[0]
-    n_buckets = queue.ring.shape[0]
+    n_buckets = len(queue.ring)
     for bucket in range(state.bucket + 1, state.bucket + 1 + n_buckets):
         if queue.ring[bucket & (n_buckets - 1)] != 0 and _sort_bucket(queue, bucket):
             state.bucket = bucket
@@ -162,7 +162,7 @@ def _go_to_next_bucket(queue: SpikeQueue) -> None:
 def _first_time(queue: SpikeQueue) -> float:
     """Return the time of the first arrival of a queue in which nothing arrives within a year."""
     first = math.inf
-    for place in range(queue.ring.shape[0]):
+    for place in range(len(queue.ring)):
         slot = queue.ring[place]
         while slot != 0:
             first = min(first, queue.slots[slot - 1].time)
@@ -197,7 +197,7 @@ def drain(queue: SpikeQueue, waiting: Records) -> None:
 @kernel
 def _drain_ring(queue: SpikeQueue, waiting: Records, n: int) -> None:
     """Move the entries outside the heap to `waiting`, from item `n` on."""
-    for place in range(queue.ring.shape[0]):
+    for place in range(len(queue.ring)):
         slot = queue.ring[place]
         while slot != 0:
             spike = queue.slots[slot - 1]
@@ -213,6 +213,6 @@ def refill(queue: SpikeQueue, waiting: Records, groups: Records) -> None:
 
     `groups` are those of `Connections`.
     """
-    for k in range(waiting.shape[0]):
+    for k in range(len(waiting)):
         spike = waiting[k]
         add(queue, spike.time, spike.key, spike.value, groups[spike.key].first)

@@ -64,7 +64,7 @@ def delay_of(connections: Connections, group: int) -> float:
 @inlined
 def weight_of(connections: Connections, group: int, k: int) -> float:
     """Return the weight of connection `k` of a group."""
-    if connections.weights.shape[0] > 0:
+    if len(connections.weights) > 0:
         return float(connections.weights[k])
     return connections.kinds[connections.groups[group].kind].weight
 

@@ -63,8 +63,8 @@ def has_room(layer: LayerRun) -> bool:
     """Return whether there is room for one more spike, fired and under way."""
     queue = layer.queue
     run = layer.run
-    fired_fits = run.counters[0].n_fired < run.times.shape[0]
-    return fired_fits and queue.state[0].n_entries < queue.heap.shape[0]
+    fired_fits = run.counters[0].n_fired < len(run.times)
+    return fired_fits and queue.state[0].n_entries < len(queue.heap)
 
 
 @kernel
@@ -83,7 +83,7 @@ def emit(layer: LayerRun, i: int, t: float) -> bool:
         add_suprathreshold(run, i)
     layer.neurons.state[i].last_spike = t
     row = run.settings[0].n_inputs + i
-    if row + 1 < layer.connections.first_group.shape[0]:
+    if row + 1 < len(layer.connections.first_group):
         queue_spike(layer, row, t)
     return has_room(layer)
 
@@ -109,8 +109,8 @@ def next_arrival(layer: LayerRun, inputs: Inputs) -> float:
     counters = layer.run.counters[0]
     t = earliest(layer.queue)
     k = counters.next_input
-    while k < inputs.times.shape[0] and inputs.times[k] <= t:
-        if layer.queue.state[0].n_entries >= layer.queue.heap.shape[0]:
+    while k < len(inputs.times) and inputs.times[k] <= t:
+        if layer.queue.state[0].n_entries >= len(layer.queue.heap):
             return -1.0
         t = min(t, queue_spike(layer, inputs.rows[k], inputs.times[k]))
         k += 1
@@ -123,7 +123,7 @@ def fetch(connections: Connections, group: int) -> None:
     """Prefetch the connections of a group that is delivered later: most lie far apart."""
     first = np.int64(connections.groups[group].first)
     prefetch(connections.targets, first)
-    if connections.weights.shape[0] > 0:
+    if len(connections.weights) > 0:
         prefetch(connections.weights, first)
         prefetch(connections.weights, np.int64(connections.groups[group + 1].first) - 1)
 
@@ -209,7 +209,7 @@ def fetch_own_groups(layer: LayerRun, i: int) -> None:
     """Prefetch the first group of the recurrent connections of neuron `i`."""
     first_row = layer.run.settings[0].n_inputs
     first_group = layer.connections.first_group
-    if first_row + layer.neurons.state.shape[0] < first_group.shape[0]:
+    if first_row + len(layer.neurons.state) < len(first_group):
         prefetch(layer.connections.groups, first_group[first_row + i])
 
 
@@ -235,7 +235,7 @@ def list_pending(layer: LayerRun, now: float, horizon: float) -> None:
     neurons = layer.neurons
     advance_to(neurons, horizon)
     set_horizon(neurons, horizon)
-    n = neurons.state.shape[0]
+    n = len(neurons.state)
     for chunk in range(0, n, _CHUNK):
         stop = min(chunk + _CHUNK, n)
         if not none_fired(neurons, chunk, stop):
@@ -388,7 +388,7 @@ def begin_run(run: RunState) -> None:
     counters.n_fired = 0
     counters.n_pending = 0
     counters.stage = 0
-    for i in range(run.flags.shape[0]):
+    for i in range(len(run.flags)):
         run.flags[i] &= SUPRATHRESHOLD | STAYS | REACHED
 
 

@@ -74,7 +74,7 @@ def _events(history: History, samples: Float64) -> Records:
 def run_alone(neurons: Neurons, events: Records, membranes: Float64) -> None:
     """Run neuron 0 through events (n,) of EVENT; write its membrane at each sample (n_samples,)."""
     n_samples = 0
-    for k in range(events.shape[0]):
+    for k in range(len(events)):
         event = events[k]
         t = event.time
         advance_to(neurons, t)

@@ -78,8 +78,8 @@ def queue_inputs(layer: LayerRun, inputs: Inputs, end: float, is_last: bool) -> 
     """Queue the inputs sent within the window; return False if there is no room for them."""
     counters = layer.run.counters[0]
     k = counters.next_input
-    while k < inputs.times.shape[0] and (inputs.times[k] < end or is_last):
-        if layer.queue.state[0].n_entries >= layer.queue.slots.shape[0]:
+    while k < len(inputs.times) and (inputs.times[k] < end or is_last):
+        if layer.queue.state[0].n_entries >= len(layer.queue.slots):
             return False
         queue_spike(layer, inputs.rows[k], inputs.times[k])
         k += 1
@@ -121,7 +121,7 @@ def fetch(connections: Connections, group: int, first: int) -> None:
     """Prefetch a group and the first of its connections."""
     prefetch(connections.groups, group + 1)  # where it ends, and what follows
     prefetch(connections.targets, first)
-    if connections.weights.shape[0] > 0:
+    if len(connections.weights) > 0:
         prefetch(connections.weights, first)
         prefetch(connections.weights, first + DOUBLES - 1)
 
@@ -166,7 +166,7 @@ def _follow(layer: LayerRun, arrivals: WindowArrivals, slot: int, is_last: bool)
     counters = layer.run.counters[0]
     state = layer.queue.state[0]
     spike = layer.queue.slots[slot - 1]
-    room = arrivals.runs.shape[0] // 2
+    room = len(arrivals.runs) // 2
     duration = layer.run.settings[0].duration
     t = spike.time
     group = spike.group
@@ -203,7 +203,7 @@ def _write_group(
     counters = layer.run.counters[0]
     start = counters.n_arrivals
     scale = psp_scale(layer.neurons, t)
-    if connections.weights.shape[0] > 0:
+    if len(connections.weights) > 0:
         write_arrivals(targets, connections.weights, first, stop, t, scale, arrivals, start)
     else:
         jump = weight_of(connections, group, first) * scale
@@ -294,7 +294,7 @@ def collect(
     if not queue_inputs(layer, inputs, end, is_last):
         return False
     if counters.n_runs == 0 and counters.slot == 0:
-        place = layer.queue.state[0].bucket & (ring.shape[0] - 1)
+        place = layer.queue.state[0].bucket & (len(ring) - 1)
         counters.slot = ring[place]
         ring[place] = 0
     if not list_arrivals(layer, arrivals, is_last):
@@ -326,7 +326,7 @@ def deliver_next(layer: LayerRun, arrivals: WindowArrivals) -> int:
 def list_all_pending(layer: LayerRun, horizon: float) -> None:
     """Move the horizon, and update the margin of all neurons."""
     set_horizon(layer.neurons, horizon)
-    for i in range(layer.neurons.state.shape[0]):
+    for i in range(len(layer.neurons.state)):
         add_pending(layer, i)
 
 
@@ -347,7 +347,7 @@ def open_window(layer: LayerRun, inputs: Inputs) -> None:
 def _skip_empty(queue: SpikeQueue, stop: int) -> None:
     """Go to the next bucket that is not empty, at most to `stop`."""
     state = queue.state[0]
-    mask = queue.ring.shape[0] - 1
+    mask = len(queue.ring) - 1
     if state.n_entries == 0:
         state.bucket = max(state.bucket, stop)
     while state.bucket < stop and queue.ring[state.bucket & mask] == 0:
@@ -364,7 +364,7 @@ def _next_event(layer: LayerRun, inputs: Inputs) -> int:
     if settings.fires_between_events:
         end = min(counters.horizon, settings.duration)
     stop = int(end * per_ms)
-    if counters.next_input < inputs.times.shape[0]:
+    if counters.next_input < len(inputs.times):
         stop = min(stop, int(inputs.times[counters.next_input] * per_ms))
     return stop
 

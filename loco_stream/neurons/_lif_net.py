@@ -147,7 +147,7 @@ def run_lif(
     begin = 0
     first = 0  # of the layer before, in what it fired
     count = 0
-    for k in range(layers.shape[0]):
+    for k in range(len(layers)):
         end = begin + layers[k].n_padded
         events = _Events(out_indices if k > 0 else indices, first, ends[k])
         fired = _Fired(ends[k + 1], out_indices)
@@ -194,7 +194,7 @@ def run_lif_samples(
     out = DenseSpikes(spikes[0], spikes[1], spikes[2], spikes[3])
     all_spikes = KeptSpikes(kept[0], kept[1], kept[2], kept[3], kept[4])
     progress = all_spikes.progress[0]
-    for s in range(progress.n_done, bounds.shape[0] - 1):
+    for s in range(progress.n_done, len(bounds) - 1):
         for i in range(neurons.shape[1]):
             neurons[1, i] = 0.0
         begin = bounds[s]
@@ -212,7 +212,7 @@ def run_lif_samples(
         )
         if status < 0:
             return status
-        for i in range(out.counts.shape[0]):
+        for i in range(len(out.counts)):
             all_spikes.counts[s, i] = out.counts[i]
         if progress.keeps_spikes:
             progress.n_kept += label_spikes(
@@ -231,7 +231,7 @@ def label_spikes(
 ) -> int:
     """Write time and layer of each spike of a run, (room,) each; return their number."""
     spike = 0
-    for layer in range(spikes.ends.shape[0] - 1):
+    for layer in range(len(spikes.ends) - 1):
         for g in range(n_groups):
             end = spikes.ends[layer + 1, g]
             for k in range(spike, end):
@@ -290,7 +290,7 @@ def run_lif_layer(
         if n_summed == 0 and _sum_ahead(layer, weights, events, first, g, window, scratch):
             n_summed = STEPS
         if last > first:
-            if count + n > fired.indices.shape[0]:
+            if count + n > len(fired.indices):
                 return NO_ROOM
             now = float(window.times[g])
             if last_time - now != passed:  # steps of equal length have the same decay
@@ -342,11 +342,11 @@ def _sum_ahead(
 
 @inlined
 def _copy(source: AnyFloat, start: int, target: AnyFloat) -> None:
-    for i in range(target.shape[0]):
+    for i in range(len(target)):
         target[i] = source[start + i]
 
 
 @inlined
 def _decay(v: AnyFloat, factor: np.floating) -> None:
-    for i in range(v.shape[0]):
+    for i in range(len(v)):
         v[i] *= factor

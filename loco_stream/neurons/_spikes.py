@@ -32,7 +32,7 @@ def first_bad_event(times: AnyFloat, indices: AnyInt, n_inputs: int, duration: f
     indices
         (n,) int32 or int64; allowed are 0 to ``n_inputs - 1``.
     """
-    n = times.shape[0]
+    n = len(times)
     if n == 0:
         return -1
     limit = times.dtype.type(duration)
@@ -53,7 +53,7 @@ def _all_good(
     limit: np.floating,
 ) -> bool:
     """Return whether no event is bad, in loops that LLVM vectorizes."""
-    n = times.shape[0]
+    n = len(times)
     bad = False
     for k in range(1, n):
         bad |= not times[k] >= times[k - 1]  # also where one is NaN
@@ -78,11 +78,11 @@ def group_events(times: AnyFloat, group_times: AnyFloat, ends: Int64) -> int:
     group_times, ends
         (room,) of the same dtype and (room,) int64, written.
     """
-    n = times.shape[0]
+    n = len(times)
     n_groups = 0
     k = 0
     while k < n:
-        if n_groups == group_times.shape[0]:
+        if n_groups == len(group_times):
             return NO_ROOM
         now = times[k]
         while k + _STRIDE < n and times[k + _STRIDE] == now:
@@ -136,7 +136,7 @@ def traces_by_times(times_of: Any) -> Any:
         times: Float64,
     ) -> int:
         total = 0
-        for i in range(values.shape[0]):
+        for i in range(len(values)):
             n = times_of(parameters, np.float64(values[i]), window, tau, scratch, times)
             values[i] = trace_of(times, n, window, tau_trace)
             total += n

@@ -228,7 +228,7 @@ def alif_times(
     if not current > 1.0:
         return n
     first = tau * math.log(current / (current - 1.0))
-    while n < times.shape[0]:
+    while n < len(times):
         wait = _next_wait(parameters, current, tau, raised, first, now, window)
         now += wait
         if not now <= window:

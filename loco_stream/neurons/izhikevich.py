@@ -326,7 +326,7 @@ def izhikevich_times(
     v = parameters.rest
     neuron = _Trajectory(v, parameters.b * v, 0.0, _FIRST_STEP)
     n = 0
-    while n < times.shape[0] and drive > 0.0:
+    while n < len(times) and drive > 0.0:
         end, at_peak = _integrate(neuron, system, parameters.peak, parameters.tolerance, window)
         if not at_peak or not end.now <= window:
             return n

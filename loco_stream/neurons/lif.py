@@ -92,7 +92,7 @@ def lif_advance_to(state: Records, shared: np.record, t: float) -> None:
     since = t - shared.origin
     if since > _REBASE * shared.tau:
         shrink = math.exp(-since / shared.tau)
-        for i in range(state.shape[0]):
+        for i in range(len(state)):
             state[i].scaled_v *= shrink
             state[i].margin *= shrink
         shared.origin = t
@@ -193,7 +193,7 @@ def _times_on_grid(parameters: LIF, drive: float, window: float, tau: float, tim
     keep = math.exp(-parameters.dt / tau)
     v = 0.0
     n = 0
-    for step in range(1, min(int(window / parameters.dt + 0.5), times.shape[0]) + 1):
+    for step in range(1, min(int(window / parameters.dt + 0.5), len(times)) + 1):
         v = level + (v - level) * keep
         if v >= 1.0:
             times[n] = step * parameters.dt
@@ -215,7 +215,7 @@ def lif_times(
     if parameters.dt > 0.0:
         return _times_on_grid(parameters, drive, window, tau, times)
     period = _window_period(drive, window, tau)
-    n = min(int(window / period), times.shape[0]) if period <= window else 0
+    n = min(int(window / period), len(times)) if period <= window else 0
     for k in range(n):
         times[k] = (k + 1) * period
     return n
@@ -261,7 +261,7 @@ def _traces_of_periods(values: Float32, share: float, late: float) -> int:
     """
     late = max(late, _LEAST_LATE)
     total = 0
-    for i in range(values.shape[0]):
+    for i in range(len(values)):
         current = float(values[i]) * share + LEAK_SHARE
         current = current if current > 1.0 else 1.0  # also where it is NaN
         current = current if current < STRONGEST else STRONGEST
