@@ -62,6 +62,21 @@ class RiverSource(RowSource):
         super().__init__(f"river:{label}", Schema(OF_RIVER.get(dataset.task, "classification")))
         self.dataset = dataset
         self.n_rows = dataset.n_samples
+        self._params = params
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """The name of the dataset and its arguments as text."""
+        arguments = {key: str(value) for key, value in sorted(self._params.items())}
+        return {"dataset": self.name, "arguments": arguments}
+
+    def verify(self, fingerprint: Mapping[str, Any]) -> None:
+        """Raise `SourceError` if this is another dataset, or has other arguments."""
+        if fingerprint != self.fingerprint:
+            before = _spelled(fingerprint)
+            raise SourceError(
+                f"{_spelled(self.fingerprint)} must be the dataset that was read before, {before}"
+            )
 
     def _rows(self, start: int) -> Iterator[SourceRow]:
         # A copy: some generators change while they are read.
@@ -76,6 +91,11 @@ class RiverSource(RowSource):
                 # River closes its file only at the end of the stream.
                 warnings.simplefilter("ignore", ResourceWarning)
                 del rows
+
+
+def _spelled(fingerprint: Mapping[str, Any]) -> str:
+    options = "&".join(f"{key}={value}" for key, value in fingerprint["arguments"].items())
+    return f"{fingerprint['dataset']}{'?' * bool(options)}{options}"
 
 
 def _time_of(x: Mapping[Any, Any]) -> float:

@@ -51,6 +51,14 @@ def test_every_generator_resumes_from_its_row(name):
     assert resumed.position == {"row": 300}
 
 
+@pytest.mark.parametrize("other", ["synth.SEA?seed=2", "synth.SEA", "Bananas"])
+def test_another_dataset_cannot_be_resumed(other):
+    fingerprint = open_source("river:synth.SEA?seed=1").fingerprint
+    open_source("river:synth.SEA?seed=1").verify(fingerprint)
+    with pytest.raises(SourceError, match=r"was read before, river:synth\.SEA\?seed=1$"):
+        open_source(f"river:{other}").verify(fingerprint)
+
+
 def test_rows_are_those_of_river():
     ours = [(s.x, s.y) for s in open_source("river:Phishing")]
     assert ours == list(datasets.Phishing())
