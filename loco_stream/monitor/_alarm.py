@@ -9,11 +9,7 @@ from loco_stream._persistence.content import Config, State
 
 _MAX_DRIFTS = 1000  # kept for the report
 _STABLE = {"concept": "stable", "input": "stable"}
-_CAUSES = {
-    "concept": "the concept changed",
-    "input": "the inputs changed",
-    "boundary": "a new task begins",
-}
+_SUBJECTS = {"concept": "concept", "input": "inputs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +25,11 @@ class DriftAlarm:
     detector
         Name of the test that raised the alarm.
     state
-        "warning" (perhaps a change), "drift" (a change) or "return" (a known task is back).
+        "warning" (a possible change), "drift" (a change) or "return" (a known task is back).
     since
         Estimated first row of the change.
     task
-        Name of the task that runs now, where known.
+        Name of the current task, where known.
     features
         Features that moved most, or the one that is stuck (detector "stuck"); only of inputs.
 
@@ -55,13 +51,19 @@ class DriftAlarm:
         """Return one sentence."""
         if self.state == "return":
             return f"{self.task} is back since row {self.since}, detected at row {self.at}"
-        cause = _CAUSES[self.kind]
-        if self.features:
-            names = ", ".join(self.features)
-            cause = f"{names} is stuck" if self.detector == "stuck" else f"{cause} ({names})"
         if self.state == "warning":
-            return f"warning at row {self.at}: perhaps {cause} ({self.detector})"
-        return f"{cause} at row {self.since}, detected at row {self.at} ({self.detector})"
+            return f"warning at row {self.at}: {self._what} may have changed ({self.detector})"
+        found = f"at row {self.since}, detected at row {self.at} ({self.detector})"
+        if self.kind == "boundary":
+            return f"a new task begins {found}"
+        if self.detector == "stuck":
+            return f"{', '.join(self.features)} is stuck {found}"
+        return f"{self._what} changed {found}"
+
+    @property
+    def _what(self) -> str:
+        names = f" (mostly {', '.join(self.features)})" if self.features else ""
+        return f"the {_SUBJECTS[self.kind]}{names}"
 
 
 class AlarmLog:

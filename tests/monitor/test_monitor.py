@@ -794,7 +794,10 @@ def test_alarms_read_as_sentences():
         str(DriftAlarm(9, "input", "energy", "drift", 5))
         == "the inputs changed at row 5, detected at row 9 (energy)"
     )
-    assert "perhaps the concept changed" in str(DriftAlarm(9, "concept", "HDDMA", "warning", 9))
+    assert (
+        str(DriftAlarm(9, "input", "energy", "warning", 9, features=("flow", "speed")))
+        == "warning at row 9: the inputs (mostly flow, speed) may have changed (energy)"
+    )
     assert str(DriftAlarm(109, "concept", "signature", "return", 9, "task 1")).startswith(
         "task 1 is back"
     )
