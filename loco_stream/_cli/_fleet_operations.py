@@ -152,10 +152,11 @@ def decide(where: _Where, keys: Sequence[str], decision: DecisionChange) -> None
     metavar="N",
     help="Steps to forecast.  [default: those of the fleet's --forecast]",
 )
-def forecast(where: _Where, key: str, horizon: int | None) -> None:
-    """Print the forecast of a key's next values as JSON, with intervals of 90 %.
+@click.option("--history", is_flag=True, help="Print the last 120 values as well.")
+def forecast(where: _Where, key: str, horizon: int | None, history: bool) -> None:
+    """Print the forecast of a key's next values as JSON, with 90 % intervals.
 
-    The fleet is one of forecasters, begun with --forecast. `history` holds the last 120 values.
+    The fleet must have been started with --forecast.
 
     \b
     Examples
@@ -163,7 +164,10 @@ def forecast(where: _Where, key: str, horizon: int | None) -> None:
       loco-stream fleet forecast ipc:///tmp/fleet "press 7" --horizon 48
     """
     with where.open() as fleet:
-        _echo(fleet.forecast(key=key, horizon=horizon))
+        found = dict(fleet.forecast(key=key, horizon=horizon))
+    if not history:
+        del found["history"]
+    _echo(found)
 
 
 @click.command("evict")

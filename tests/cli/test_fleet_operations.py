@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from loco_stream import Fleet, LOCOClassifier, TaskMonitor, load
+from loco_stream import Fleet, LOCOClassifier, LOCOForecaster, TaskMonitor, load
 from loco_stream._cli import main
 from loco_stream._cli._fleet_control import _commands
 from loco_stream.connectors._control import Control
@@ -56,6 +56,17 @@ def test_the_worst_keys_come_first(begun):
     assert [report["key"] for report in worst] == ["two", 1]
     assert worst[0]["window_accuracy"] < worst[1]["window_accuracy"]
     assert json.loads(invoke("changed", begun)) == []
+
+
+def test_a_forecast_is_printed_without_the_history_unless_it_is_asked_for(tmp_path):
+    with Fleet(LOCOForecaster(heads=2, hidden_sizes=8, seed=1), tmp_path, key_groups=2) as fleet:
+        fleet.learn("a", None, np.sin(np.arange(150) / 5))
+        expected = fleet.forecast("a", 3)
+    found = json.loads(invoke("forecast", tmp_path, "a", "--horizon", 3))
+    assert list(found) == ["key", "forecast", "low", "high"]
+    assert found["forecast"] == expected
+    found = json.loads(invoke("forecast", tmp_path, "a", "--history"))
+    assert len(found["history"]) == 120
 
 
 def test_a_key_is_exported_and_keys_are_merged(begun, tmp_path):
