@@ -39,12 +39,14 @@ from loco_stream.stream import Labels, Sample
 BLUE = "#1c3f5f"
 LIGHT = "#5b8db8"
 ORANGE = "#c8843b"
+GREY = "#8c8c8c"
 mpl.use("agg")
 mpl.rcParams.update(
     {
         "svg.hashsalt": "loco_stream",
         "svg.fonttype": "none",
         "font.size": 9,
+        "axes.prop_cycle": mpl.cycler(color=(ORANGE, BLUE, LIGHT, GREY)),
         "axes.spines.top": False,
         "axes.spines.right": False,
         "figure.constrained_layout.use": True,
@@ -196,16 +198,16 @@ def results_of_depth() -> dict[str, list[float]]:
 
 def draw_depth() -> None:
     """Draw what LOCO changes: accuracy of deep networks."""
-    words = {
-        "default": "LOCO, default",
-        "paper's credit": "LOCO, the paper's credit",
-        "np": "node perturbation",
-        "frozen": "frozen layers",
+    styles = {  # the first two lines coincide: a wide one below a narrow one
+        "default": ("LOCO, default", {"color": ORANGE, "linewidth": 5}),
+        "paper's credit": ("LOCO, the paper's credit", {"color": BLUE, "linestyle": "--"}),
+        "frozen": ("frozen layers", {"color": LIGHT}),
+        "np": ("node perturbation", {"color": GREY}),
     }
     results = results_of_depth()
     _, axis = plt.subplots(figsize=(5, 3))
-    for name, label in words.items():
-        axis.plot([3, 10, 15], results[name], "o-", label=label)
+    for name, (label, style) in styles.items():
+        axis.plot([3, 10, 15], results[name], marker="o", markersize=4, label=label, **style)
     axis.set(xlabel="hidden layers", ylabel="test accuracy, %", xticks=[3, 10, 15], ylim=(0, 100))
     axis.legend(frameon=False)
 

@@ -759,6 +759,8 @@ def test_each_panel_has_a_title_a_help_mark_and_each_chart_a_table(watch):
                 assert section.locator("h2").text_content()
                 mark = section.locator(".help summary")
                 assert mark.get_attribute("aria-label").startswith("Help: ")
+                box = mark.bounding_box()
+                assert min(box["width"], box["height"]) >= 24  # WCAG 2.2, target size
                 mark.click()
                 said = section.locator(".help p").inner_text()
                 assert said.endswith("More")

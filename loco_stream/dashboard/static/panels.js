@@ -26,7 +26,7 @@ const PANELS = [
     "id": "forgetting",
     "title": "What was forgotten",
     "help": "Accuracy on rows of each earlier task that were kept for testing, measured again after every later task.",
-    "more": "A task is a part of the stream, from one change to the next. A column is a task, a line is a moment: the end of that task. Read a column from top to bottom: numbers that stay equal mean that nothing was forgotten. The last line is the loss in percentage points, from the best value of the column to the newest. Forgotten on average is the mean of these losses without the newest task, with its standard error: a loss below two standard errors can be chance. A few rows of each task are kept out of training for this. With numbers as labels, a row counts as right if its error is not among the largest fifth.",
+    "more": "A task is a part of the stream, from one change to the next. Each column is a task; each line was measured at the end of a task. Read a column from top to bottom: if the numbers stay equal, nothing was forgotten. The last line is the loss in percentage points, from the best value of the column to the newest. Forgotten on average is the mean of these losses without the newest task, with its standard error: a loss below two standard errors can be chance. A few rows of each task are kept out of training for this. With numbers as labels, a row counts as right if its error is not among the largest fifth.",
     "see": "concepts.md"
   },
   {
@@ -40,7 +40,7 @@ const PANELS = [
     "id": "spikes",
     "title": "Spikes of the network",
     "help": "One dot per spike: from left to right the latest rows, from top to bottom neurons of the last hidden layer.",
-    "more": "A healthy network is sparse: each row lights another pattern of a few neurons. A layer that is always silent, or one that always fires, tells rows apart badly. The bars below are the spikes of the latest row, divided by the neurons of each hidden layer. The network sees each row for some milliseconds of simulated time, so a dot further right in its column is a later spike.",
+    "more": "A healthy network is sparse: each row activates a different small set of neurons. A layer that is always silent, or always fires, distinguishes rows poorly. The bars below are the spikes of the latest row, divided by the neurons of each hidden layer. The network sees each row for some milliseconds of simulated time, so a dot further right in its column is a later spike.",
     "see": "concepts.md"
   },
   {
@@ -68,7 +68,7 @@ const PANELS = [
     "id": "fan",
     "title": "Forecast",
     "help": "The latest values and the forecast of the next ones; the shaded band should hold 90 % of them.",
-    "more": "The table has the mean absolute error of each step ahead, beside the error of repeating the last value. A forecast is useful as far ahead as its error is the smaller one.",
+    "more": "The table has the mean absolute error of each step ahead, beside the error of repeating the last value. A forecast is useful for the steps at which its error is the smaller one.",
     "see": "forecasting.md"
   },
   {
@@ -82,7 +82,7 @@ const PANELS = [
     "id": "unusual",
     "title": "How unusual the stream was",
     "help": "The score of the most unusual rows since the start; an alarm is raised where something new begins.",
-    "more": "The thick line is the onset score, which peaks where something begins that was not there before. The thin line is the state score, which stays high while the stream stays in a state that is new. Scores are means of -log10 of probabilities: while nothing changes, fewer than 1 row in 100 has an onset score of 2 or more. No labels are needed.",
+    "more": "The onset score (thick line) peaks where something begins that was not there before. The state score (thin line) stays high while the stream stays in a new state. Scores are means of -log10 of probabilities: while nothing changes, fewer than 1 row in 100 has an onset score of 2 or more. No labels are needed.",
     "see": "watching.md"
   },
   {
@@ -96,7 +96,7 @@ const PANELS = [
     "id": "alarms",
     "title": "Alarms",
     "help": "Each alarm with its time, the input that caused it, its value, what was expected, and its score.",
-    "more": "An alarm marks the row where something unusual begins. The newest is the first. \"New course\" means that the value is within the expected band, but its course is not: it sticks, or comes at another place than before. A change of the inputs that lasts is listed under \"Changes noticed\". In the first thousand rows there are more alarms, because most values are new. After that, about one alarm per 1,000 rows is raised by default.",
+    "more": "An alarm marks the row where something unusual begins. The newest is the first. \"New course\" means that the value is within the expected band, but its course is not: it is stuck, or comes out of sequence. A change of the inputs that lasts is listed under \"Changes noticed\". In the first thousand rows there are more alarms, because most values are new. After that, about one alarm per 1,000 rows is raised by default.",
     "see": "watching.md"
   },
   {
@@ -110,7 +110,7 @@ const PANELS = [
     "id": "compared",
     "title": "Compared runs",
     "help": "This run beside those of the pages named by --compare.",
-    "more": "The accuracy chart has a line for each run, at its own row numbers. Brackets after a model have its settings that differ from the defaults. Scores are compared at the newest row that all runs have reached. Runs can be compared if they learn the same stream.",
+    "more": "The accuracy chart has a line for each run, at its own row numbers. Brackets after a model list its settings that differ from the defaults. Scores are compared at the newest row that all runs have reached. Runs can be compared if they learn the same stream.",
     "see": "page.md"
   },
   {

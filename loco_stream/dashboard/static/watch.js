@@ -105,8 +105,8 @@ function makeUnusualChart(element, marks) {
     scales: { x: { time: false }, y: { range: (plot, low, high) => [0, Math.max(4, high || 0)] } },
     axes: [{ ...axis(), label: "rows", size: 30, incrs: WHOLE, values: (plot, values) => values.map(count) },
       { ...axis(), size: 50, label: "score" }],
-    series: [{ label: "row", value: (plot, value) => count(value) }, line("something new begins", "window", 2, [], text),
-      line("the state is new", "overall", 1.3, [], text)],
+    series: [{ label: "row", value: (plot, value) => count(value) }, line("onset", "window", 2, [], text),
+      line("state", "overall", 1.3, [], text)],
     hooks: { draw: [(plot) => drawMarks(plot, marks())] },
   }, [[], [], []]);
 }
@@ -125,7 +125,7 @@ function showUnusual(watch, changes) {
   const shown = (scores) => scores.map((score) => Math.min(score, TOP));
   unusualChart.setData([at, shown(onset), shown(states)]);
   if (unusualChart.cursor.idx == null) unusualChart.setLegend({ idx: at.length - 1 });
-  showValues("unusual-values", ["row", "something new begins", "the state is new"], () => thinned(
+  showValues("unusual-values", ["row", "onset", "state"], () => thinned(
     at.map((row, i) => [count(row), onset[i].toFixed(1), states[i].toFixed(1)])));
 }
 
@@ -166,7 +166,7 @@ function showWatch(watch, changes) {
   drawState($("watch-state"), watch.state);
   $("state-text").textContent = sayState(watch.state);
   showValues("columns-values", ["input", "row", "value", "expected from", "to"], () => columnLines(watch));
-  showValues("state-values", ["row", "the state is new"], () => thinned(
+  showValues("state-values", ["row", "state"], () => thinned(
     watch.at.map((row, i) => [count(row), watch.state[i].toFixed(1)])));
   $("alarms-empty").hidden = watch.alarms.length > 0;
   $("alarms").hidden = !watch.alarms.length;
