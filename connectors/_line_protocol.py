@@ -123,7 +123,7 @@ def parse_line(line: str) -> dict[str, Any]:
     try:
         point = library.parse_line(line)
     except (library.LineFormatError, ValueError, TypeError, OverflowError) as error:
-        raise SourceError(f"no valid line protocol ({error}): {line[:60]!r}") from None
+        raise SourceError(f"invalid line protocol ({error}): {line[:60]!r}") from None
     tags = point["tags"] or {}
     names = ",".join(f"{name}={value}" for name, value in sorted(tags.items()))
     series = ",".join(filter(None, (point["measurement"], names)))

@@ -44,6 +44,7 @@ from loco_stream._cli._telemetry import TelemetryOptions, fleet_watchers, teleme
 from loco_stream._cli._warm_up import OF_ALARMS, OF_DRIFTS, STEPS, freeze_loaded, warm_up
 from loco_stream._problems import FORECASTING
 from loco_stream._ranges import Choice, FloatRange, IntRange
+from loco_stream._text import counted
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -556,10 +557,9 @@ def _finish(report: Mapping[str, Any], state: StateOptions) -> None:
             worst["key"],
             state.checkpoint,
         )
-    samples = f"{report['n_samples']:,}"
     LOGGER.info(
-        "ended: %s samples in this run, %s keys in %s",
-        samples,
-        f"{report['n_keys']:,}",
+        "ended: %s in this run, %s in %s",
+        counted(report["n_samples"], "sample"),
+        counted(report["n_keys"], "key"),
         state.checkpoint,
     )

@@ -36,6 +36,7 @@ from loco_stream._cli._signals import Interrupt, stop_on_signal
 from loco_stream._cli._sinks import SinkOptions, sink_options
 from loco_stream._cli._telemetry import TelemetryOptions, observers, telemetry_options
 from loco_stream._cli._warm_up import warm_up
+from loco_stream._text import counted
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -215,6 +216,5 @@ def _finish(report: Report | None, source: str, task: str | None, state: StateOp
     log_findings(report, unused=True)
     if state.report is not None:
         report.save(state.report)
-    LOGGER.info(
-        "ended: %s samples over the life of %s", f"{report['n_samples']:,}", state.checkpoint
-    )
+    samples = counted(report["n_samples"], "sample")
+    LOGGER.info("ended: %s in all; checkpoint folder: %s", samples, state.checkpoint)

@@ -10,6 +10,7 @@ import numpy as np
 
 from loco_stream._arrays import Array, Float64, Int32
 from loco_stream._persistence.outputs import image, new_figure, write_picture
+from loco_stream._text import counted
 from loco_stream.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ class SpikeRecord:
 
     def __repr__(self) -> str:
         counts = ", ".join(str(int((self.layer == i).sum())) for i in range(len(self.sizes)))
-        return f"SpikeRecord({len(self)} spikes in {self.duration:g} ms; by layer: {counts})"
+        spikes = counted(len(self), "spike")
+        return f"SpikeRecord({spikes} in {self.duration:g} ms; by layer: {counts})"
 
     def _repr_png_(self) -> bytes | None:
         """Return the plot for notebooks, or None without matplotlib."""

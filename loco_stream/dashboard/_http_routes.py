@@ -184,7 +184,8 @@ class _ApiRoutes:
         refused = [result.reason for result in results if result.status == "refused"]
         if refused:
             raise HTTPException(
-                422, f"{len(refused)} of {len(results)} rows were refused: {refused[0]}"
+                422,
+                f"rows refused: {len(refused)} of {len(results)}; the first error: {refused[0]}",
             )
         return None
 

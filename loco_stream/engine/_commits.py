@@ -344,7 +344,7 @@ class CommitPipeline:
             )
             if self._replay(store, new):
                 at = self.cursor
-                more = f" and {counted(at.skip, 'row')}" if at.skip else ""
+                more = f" and {counted(at.skip, 'row')} of the next" if at.skip else ""
                 samples = counted(self._handler.trainer.n_samples, "sample")
                 _log.info("resumed at commit %d%s, after %s", at.commit, more, samples)
                 _log.debug("position of the source: %s", at.position)

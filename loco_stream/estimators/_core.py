@@ -180,8 +180,11 @@ class ModelCore:
             new = self.slots.register(features, texts)
             self._ensure_room(len(self.classes), len(new))
         except MemoryError as error:
-            n_texts = counted(len(self.slots.categories), "text")
-            sizes = f"{self.slots.n_features} features, {n_texts} and {len(self.classes)} classes"
+            sizes = (
+                f"{counted(self.slots.n_features, 'feature')}, "
+                f"{counted(len(self.slots.categories), 'text')} and "
+                f"{len(self.classes)} class{'es' * (len(self.classes) != 1)}"
+            )
             self.slots.forget(n_slots)
             self._forget_classes(n_classes)
             vars(self).update(room)

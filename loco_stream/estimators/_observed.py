@@ -143,7 +143,9 @@ def _check_ticket(core: ModelCore, ticket: Ticket) -> None:
         raise InputError(_CHANGED)
     predicted = ticket.predicted
     if None not in (ticket.origin, core.origin) and ticket.origin is not core.origin:
-        raise InputError("`x` must be a ticket of this model, got one of another; learn the row")
+        raise InputError(
+            "`x` must be a ticket of this model, got one of another model: pass the row itself"
+        )
     if ticket in core.learned_tickets:
         raise InputError("`x` must be a ticket that was not learned, got one that was")
     if len(predicted) == 0 or _is_sound(core, predicted):

@@ -61,7 +61,7 @@ def _number(value: object) -> int | float:
     value = value.item() if isinstance(value, np.generic) else value
     if not isinstance(value, int | float):
         raise ConfigError(
-            f"a step of the pipeline holds {shown(value)}, which is no plain number: "
+            f"a step of the pipeline holds {shown(value)}, which is not a plain number: "
             "it cannot be stored"
         )
     return value

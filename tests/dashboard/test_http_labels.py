@@ -150,7 +150,7 @@ def test_a_malformed_line_refuses_the_request():
     with Service() as service:
         status, sentence = service.post("write", LINES + b"no line\n")
         assert status == 400
-        assert sentence.startswith("line 5: no valid line protocol")
+        assert sentence.startswith("line 5: invalid line protocol")
         assert service.post("write?precision=w", LINES)[1].startswith("`precision` must be one of")
 
 

@@ -282,7 +282,7 @@ def test_a_run_in_blocks_that_is_resumed_within_a_group_equals_one_in_rows(stop,
     report = resumed.run().to_dict()
     (line,) = (line for line in caplog.messages if line.startswith("resumed at commit"))
     assert re.search(
-        r"commit \d+ and \d+ rows, after", line
+        r"commit \d+ and \d+ rows of the next, after", line
     )  # beyond the position of the source, which is that of a block
     model = LOCOClassifier(hidden_sizes=(12,), seed=1)
     whole = outcome(model, TaskMonitor(**monitor), Rows(X, y))

@@ -34,7 +34,7 @@ def test_the_lifecycle_of_a_source(path):
 
 def test_a_malformed_line_is_named(path):
     path.write_text(path.read_text() + "nonsense\n")
-    with pytest.raises(SourceError, match="no valid line protocol"):
+    with pytest.raises(SourceError, match="invalid line protocol"):
         list(InfluxSource(path, target="state"))
 
 
