@@ -128,7 +128,7 @@ class AdvancedOptions:
     ----------
     credit
         How a hidden neuron estimates the effect of its drive on the outputs. ``"mirror"``: its
-        feedback receives the increments that the readout gives its row. ``"learned"``: feedback is
+        feedback weights receive the increments of its readout weights. ``"learned"``: feedback is
         learned from perturbations of the drives, on one row in four. ``"perturbation"``: feedback
         is learned from the product of loss change and noise (the rule of the LOCO paper); every row
         is perturbed. Change it to compare learning rules.
@@ -153,35 +153,34 @@ class AdvancedOptions:
         Directions that each input cluster protects, 1 to 16. None: 1.
     perturbation_std
         Perturbation magnitude in thresholds of drive, 1e-6 to 100. It must be large enough to move
-        spikes. It matters where drives are perturbed: not with ``credit="mirror"`` in layers that
-        the readout sees.
+        spikes. It has no effect with ``credit="mirror"`` in layers that the readout sees.
     orthogonality
         Share of an input's direction that the projector removes once it is learned, 0 to 1: 0
         protects nothing, 1 fully.
     receptive_fields
         Gaussian receptive fields per feature, 1 to 64. None: chosen by the width of the first row.
     tau
-        Membrane time constant in ms, 1e-3 to 1e6. None: the window.
+        Membrane time constant in ms, 1e-3 to 1e6. None: equal to `window`.
     tau_trace
         Time constant in ms of the trace by which learning and the readout see spikes, 1e-3 to 1e6.
-        None: the window.
+        None: equal to `window`.
     gain
         Root mean square to which the drives of a layer are scaled over the first 300 rows, in
         thresholds per window, 1e-3 to 1000. A larger gain gives more spikes per row. None: 6.
     window
         Length of one row's integration window in ms, 1e-3 to 1e6.
     leaks
-        Forgetting factors of the least-squares readout: one member per leak, 1 to 16 of them in
-        ascending order. Each is the share that is forgotten per row, 0 to 0.5: 0 never forgets,
-        0.1 remembers about ten rows. None: chosen by the width of the first row.
+        Forgetting rates of the least-squares readout: one member per leak, 1 to 16 of them in
+        ascending order. Each is the share that is forgotten per row, 0 to 0.5: 0 never forgets, 0.1
+        remembers about ten rows. None: chosen by the width of the first row.
     plastic
         Share of the neurons of each layer that learn, 0 to 1.
     fixed_neurons
         Neurons of the layer that never learns, 0 to 4096; a linear discriminant on them and on the
-        scaled features keeps dormant classes. None: 256 to 512, by the width of the first row,
-        none where `readout_layers` is "hidden" or "last". 0: neither this layer nor the experts of
-        the stream's next row exist. Without receptive fields, a feature reaches 64 of a number that
-        is a multiple of 16, and all of any other.
+        scaled features keeps dormant classes. None: 256 to 512, by the width of the first row, none
+        where `readout_layers` is "hidden" or "last". 0: no such layer, and no experts for the
+        stream's next row. Without receptive fields, each feature reaches 64 of these neurons if
+        their number is a multiple of 16, otherwise all.
     recent_values
         Number of recent values of each target that a regression uses to predict the stream's next
         row, 0 to 16. 0: the prediction depends on the row alone.
@@ -189,9 +188,9 @@ class AdvancedOptions:
         Whether a regression with a memory has a second readout member per leak that sees the
         current row only. The stack can then ignore the memory where it does harm.
     categorical_features
-        Names of features whose numbers are names, such as ids, codes and models of machines: each
-        number is a category, as a text is, of which a feature holds up to `categories`. Name them
-        where the order of the numbers means nothing. Texts are categories anyway.
+        Names of features whose numbers are only names, such as ids and codes. Each number becomes a
+        category like a text, up to `categories` per feature. Texts are categories anyway. Set it
+        where the order of the numbers has no meaning.
     reset
         What a spike does to the membrane of a ``"lif"`` neuron: ``"subtract"`` lowers it by the
         threshold, ``"zero"`` empties it. Under a constant drive both are the same unless `dt` is

@@ -114,8 +114,9 @@ class Sample:
     tag
         Set by the source if the sender waits for a reply; otherwise None.
     id
-        Name of the row in other systems, by which a late label may find it; None without one. Ids
-        are unique among the rows of an engine: of two rows with one id, the second is dropped.
+        Id of the row in other systems, by which a late label can be matched to it; None without
+        one. Ids are unique among the rows of an engine: of two rows with one id, the second is
+        dropped.
     extra
         Plain values that the record of its prediction repeats, such as the broker's entry id.
 
@@ -526,7 +527,7 @@ class Source(ABC):
         """
 
     def repeat(self, source: str, seq: int) -> None:
-        """Handle a row that is dropped, since its id came before; by default nothing is done.
+        """Handle a row that is dropped because its id was seen before; by default nothing is done.
 
         Parameters
         ----------

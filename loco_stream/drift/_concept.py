@@ -168,8 +168,8 @@ class ConceptDetector:
     Parameters
     ----------
     detector
-        Name of the test, one of `loco_stream.drift.DETECTORS`. On abrupt changes HDDMA was the
-        fastest of those without false alarms.
+        Name of the test, one of `loco_stream.drift.DETECTORS`. On abrupt changes, HDDMA was the
+        fastest test without false alarms.
     options
         Keyword arguments of the test.
     patience
@@ -333,8 +333,8 @@ class ErrorThreshold:
     """Turns absolute errors of a regression into 0/1 errors for a test on error rates.
 
     An error counts as 1 if it exceeds the running .8-quantile of the errors before it: about one in
-    five while nothing changes, whatever the unit of y. Once large errors outnumber small ones by
-    1 / `rate`, the estimate starts again: errors of a machine at rest set no scale for good.
+    five while nothing changes, whatever the unit of y. Once large errors outnumber small ones by 1
+    / `rate`, the estimate starts again: errors of an idle machine do not fix the scale for good.
 
     Parameters
     ----------
@@ -380,7 +380,7 @@ class ErrorThreshold:
         Raises
         ------
         InputError
-            `absolute_error` is negative, infinite or no number.
+            `absolute_error` is negative, infinite or not a number.
         """
         absolute_error = plain(absolute_error)
         if not is_number(absolute_error) or not 0.0 <= absolute_error < math.inf:

@@ -42,13 +42,13 @@ class InputDetector:
     """Page-Hinkley test for a rise of the input energy outside a running principal subspace.
 
     Each feature is standardised by its running mean and variance. A value enters these clipped to
-    ten standard deviations, and customary fill values such as -9999 that lie beyond are missing:
-    one fault hides no later change, unless it is in one of the first three rows, which set the
-    scale. Candid covariance-free incremental PCA (Weng et al., PAMI 2003) follows the `rank`
-    strongest directions. The logarithm of the energy outside is standardised by its running mean
-    and deviation, and its correlation with the row before is removed: repeated readings of a sensor
-    are no change. Inputs of more than 64 features are folded to 64 sums with random signs, which
-    preserves distances (count sketch; Charikar et al., 2002).
+    ten standard deviations, and common fill values such as -9999 that lie beyond are treated as
+    missing. A single fault thus hides no later change, unless it is in one of the first three rows,
+    which set the scale. Candid covariance-free incremental PCA (Weng et al., PAMI 2003) follows the
+    `rank` strongest directions. The logarithm of the energy outside is standardised by its running
+    mean and deviation, and its correlation with the row before is removed, so that repeated
+    readings of a sensor do not count as a change. Inputs of more than 64 features are folded to 64
+    sums with random signs, which preserves distances (count sketch; Charikar et al., 2002).
 
     Parameters
     ----------

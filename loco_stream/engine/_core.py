@@ -100,7 +100,7 @@ class StreamEngine:
         Rows in the sliding window of the scores.
     at_precision
         Precision, above 0 and up to 1, at which the report has the recall of each class. Set it to
-        the share of right alarms that is wanted.
+        the share of alarms that must be right.
     resume
         False refuses a folder with an earlier run; True resumes that run, and refuses an empty
         folder; None resumes a run if there is one.
@@ -118,7 +118,7 @@ class StreamEngine:
     forever
         Wait for `stop` when the stream has ended.
     settings
-        Plain values stored with each checkpoint; a run is not resumed with others.
+        Plain values stored with each checkpoint. A run with other values is not resumed.
     anomaly
         A `LOCODetector` beside the model: it scores every row, labelled or not. A detector as
         `model` watches a stream without labels.
@@ -126,11 +126,11 @@ class StreamEngine:
         Functions called with the engine, in its thread: at the start, ten times per second, and at
         the end.
     choose
-        Called with the task that the first label shows, if that is not `task`; returns the model
-        and the monitor to continue with. By default the task is that of the model.
+        Called with the task inferred from the first label, if it differs from `task`; returns the
+        model and the monitor to continue with. By default the task is that of the model.
     bounds
-        How many names of features and classes rows may bring to the model, which forgets none; a
-        row beyond is refused. By default there is no bound.
+        Maximum number of features and of classes, since the model forgets none. A row beyond is
+        refused. By default there is no bound.
     missing_values
         Numbers that stand for a missing value, such as -9999. An input that equals one counts as
         missing, and so does the label of a regression or a forecast; a class stays one. The report
@@ -144,7 +144,7 @@ class StreamEngine:
     ConfigError
         An option is out of its range, or the checkpoint folder is in use or does not fit `resume`.
     SourceError
-        Rows of the source have no features, and the model is no forecaster.
+        Rows of the source have no features, and the model is not a forecaster.
     CheckpointError
         There is no intact checkpoint to resume from.
 
@@ -370,9 +370,9 @@ class StreamEngine:
         Raises
         ------
         ConfigError
-            Nothing detects anomalies here.
+            The engine has no detector.
         InputError
-            One is no time, or none of the detector's last 1,000 rows lies between them.
+            One is not a time, or none of the detector's last 1,000 rows lies between them.
         CheckpointError
             The declaration holds, but the checkpoint could not be written.
 
@@ -619,7 +619,7 @@ class StreamEngine:
 
     @property
     def last_scored(self) -> ScoredRow | None:
-        """The last row with a label, and its prediction; None before one."""
+        """The last row with a label, and its prediction; None before the first."""
         return self._trainer.last
 
     @property
@@ -634,7 +634,7 @@ class StreamEngine:
 
     @property
     def kept(self) -> str:
-        """What is kept if the process ends now, in one clause."""
+        """What would be kept if the process ended now, as a clause."""
         store = self._commits.store
         return "nothing was kept" if store is None else store.kept
 

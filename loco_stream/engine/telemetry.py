@@ -54,7 +54,7 @@ class Telemetry:
     Raises
     ------
     ConfigError
-        The library is not installed, or `endpoint` is no URL.
+        The library is not installed, or `endpoint` is not a URL.
 
     Examples
     --------

@@ -39,18 +39,18 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     Recursive least-squares readouts with different forgetting rates predict from the traces.
     Learned weights (the stacks) and a Bayesian mixture combine these and other experts into class
     probabilities. A separate layer of random spiking neurons never learns. A linear discriminant on
-    it and on the features retains every class and predicts dormant classes, which have not come for
-    long (see `predict_one`).
+    it and on the features retains every class and predicts dormant ones, which have not occurred
+    recently (see `predict_one`).
 
     Hidden layers learn by low-rank cluster-orthogonal weight modification (LOCO, Ma & Yu 2026): the
     weight update from local credit is projected orthogonally to earlier inputs. Learning uses
     forward passes only, and it needs no task labels. A missing or infinite value is masked: it
-    contributes no current and is counted in `masked_values`. Texts are categories, see
-    `categories`.
+    contributes no current and is counted in `masked_values`. Texts are categories (see
+    `categories`).
 
-    No row is stored to be learned again unless `neighbors` is set. Kept are the last 32 values of
-    each feature, by which its scale is judged, and up to three scaled rows that wait until the
-    discriminant learns four at once.
+    No row is stored to be learned again. Unless `neighbors` is set, the model keeps only the last
+    32 values of each feature, which set its scale, and up to three scaled rows (fifteen with more
+    than 256 features) that the discriminant has not learned yet.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         Step of the hidden layers relative to the mean square of a layer's input, 0 to 1e6. None:
         the value measured to be best for the credit rule, which is 300 for mirror, and 900 for
         learned and perturbation; both are divided by 30 without the recursive projector. Plain node
-        perturbation has 0.1. Accuracy changes little between half and twice the default.
+        perturbation uses 0.1. Accuracy changes little between half and twice the default.
     class_weight
         Cost of a mistake on a class relative to the others. It acts on the prediction only: the
         probability of each class is multiplied by its weight and all are normalised again (Elkan
@@ -80,15 +80,16 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         earlier models are kept and used again when their concept returns. 0: the model only adapts.
         Lower it if classes that vanish never return.
     memory
-        Shortest and longest time constant of the traces that carry on from row to row, for every
-        second hidden neuron, in median gaps between rows; (0.3, 50) suits most sensors. The fixed
-        layer then sees fading means over about 1, 5 and 10 rows, whatever the two numbers are.
-        None: every row starts from traces of zero. Set it when a label depends on earlier rows.
+        Shortest and longest time constant of the traces that persist across rows, for every second
+        hidden neuron, in median gaps between rows; (0.3, 50) suits most sensors. The fixed layer
+        then sees fading means over about 1, 5 and 10 rows, whatever the two numbers are. None:
+        every row starts from traces of zero. Set it when a label depends on earlier rows.
     max_delay
         Longest delay of a synapse of the first layer, in rows, 0 to 256. Each synapse has a fixed
         delay, drawn from 0 to this, and learns its weight, so that a neuron can combine features of
-        several rows. Within a run of rows of one class, the hidden layers then take smaller steps
-        with each further row.
+        several rows. Within consecutive rows of one class, the hidden layers then take smaller
+        steps with each further row. Set it when a label depends on the values of particular earlier
+        rows.
     neighbors
         Number of recent rows that are kept with their labels for nearest-neighbor predictions, 0 to
         1,000,000. The 7 nearest rows, the 3 nearest, and the 7 nearest of the most recent fifth are
@@ -106,8 +107,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     categories
         Maximum number of distinct texts per feature that get their own slot, 0 to 1024. Further
         texts share these slots by checksum; `categories_` reports how many did. All features
-        together hold at most 1024, of which the last 256 are left to features with fewer than
-        256 texts, and the last 64 to those with fewer than 16. A text takes 2 to 16 kB of the
+        together hold at most 1024, of which the last 256 are reserved for features with fewer than
+        256 texts, and the last 64 for those with fewer than 16. A text takes 2 to 16 kB of the
         state, and more with many classes or wide rows. Lower the bound if a column of ids says
         nothing about the label. 0: texts are masked.
     neuron
@@ -172,12 +173,12 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
 
     @property
     def classes(self) -> tuple[Hashable, ...]:
-        """The labels seen, in the order they came; column j of a probability array is class j."""
+        """The labels in order of first appearance; column j of a probability array is class j."""
         return tuple(self._core.classes)
 
     @property
     def recalled(self) -> tuple[int, int]:
-        """Number of earlier states kept, and the number of the recalled one (0: none)."""
+        """Number of snapshots kept, and the number of the recalled one (0: none)."""
         with self._core.lock:
             if self._core.state is None:
                 return 0, 0
@@ -191,7 +192,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             return n_kept, int(snapshots.ids[largest - FIRST]) if in_use else 0
 
     def set_class_weight(self, class_weight: str | Mapping[Hashable, float] | None) -> None:
-        """Change the weights of the classes; what was learned stays as it is.
+        """Change the weights of the classes; what was learned is unchanged.
 
         A label that no row had yet is named in a warning, once there are classes.
 
@@ -225,7 +226,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
 
     @property
     def n_threads(self) -> int:
-        """Number of threads that may learn wide rows, as `set_threads` was called; 1 by default."""
+        """Number of threads that may learn wide rows, as set by `set_threads`; 1 by default."""
         return self._core.n_threads
 
     @property
@@ -236,15 +237,15 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     def set_threads(self, n_threads: int) -> None:
         """Learn wide rows with several threads; results are bit-identical for every number.
 
-        By default, rows of more than 256 features can be learned so: their matrices are large
-        enough to divide. Calls that learn fewer than 16 rows use one thread. The number is part of
-        neither a file nor a copy of the model.
+        By default, this applies to rows of more than 256 features, whose matrices are large enough
+        to divide. Calls that learn fewer than 16 rows use one thread. Files and copies of the model
+        do not keep the number.
 
         Parameters
         ----------
         n_threads
-            1, 2 or 4. Change it where processors are free: no more threads are started than the
-            process may use processors, and one that waits for work keeps its processor busy.
+            1, 2 or 4. Raise it where processors are idle: no more threads are started than the
+            process may use processors, and a waiting thread keeps its processor busy.
 
         Raises
         ------
@@ -291,9 +292,9 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             threshold is reached, the most probable label without a threshold is predicted; if each
             label has one, the label that comes nearest to it.
         costs
-            Cost, 0 to 1e9, of predicting a label for a row of another one, by pair (true label,
-            predicted label). The label of the least expected cost is predicted. A mistake that is
-            not named costs 1, and a correct prediction 0.
+            Cost, 0 to 1e9, of predicting a wrong label, by pair (true label, predicted label). The
+            label of the least expected cost is predicted. A mistake that is not named costs 1, and
+            a correct prediction 0.
 
         Raises
         ------
@@ -322,7 +323,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             warn_of_labels(option, labels_of(decision.rule), self._core.class_slots)
 
     def decide_array(self, proba: ArrayLike, n_known: Sequence[int] | None = None) -> Array:
-        """Return the label that is predicted where the classes have these probabilities, (n,).
+        """Return the label that `set_decision` chooses for each row of probabilities, (n,).
 
         Parameters
         ----------
@@ -408,7 +409,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             Its time, as in `learn_one`.
         in_stream
             Which classes are likely a priori. True: the row is the next one of the stream, so
-            recent labels are evidence and dormant classes, which have not come for long, are
+            recent labels are evidence and dormant classes, which have not occurred recently, are
             unlikely. False: the row may come from anywhere. Recent labels are no evidence, and
             dormant classes are judged by the features alone; present classes that are frequent stay
             more likely than rare ones. None: as True, unless the features point to a dormant class
@@ -418,7 +419,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         Raises
         ------
         InputError
-            x is no mapping, t no time, or `in_stream` something else.
+            x is not a mapping, t is not a time, or `in_stream` is not one of these.
 
         Examples
         --------

@@ -27,13 +27,13 @@ class DetectorScores(NamedTuple):
     """Scores of rows, each from before the row was learned.
 
     onset
-        (n,) float64: how unusual a row is beside all rows before it. It is high where something
-        begins, and falls as the detector learns it.
+        (n,) float64: how unusual a row is compared with all rows before it. It is high where
+        something new begins, and falls as the detector learns it.
     state
-        (n,) float64: the same beside the rows of more than 300 rows ago. It stays high while
-        what began goes on.
+        (n,) float64: the same, compared with the rows more than 300 rows back. It stays high while
+        the new state lasts.
     alarm
-        (n,) bool: whether the row raised an alarm; the onset score decides.
+        (n,) bool: whether the row raised an alarm, which depends on the onset score.
 
     Examples
     --------
@@ -53,11 +53,11 @@ class LOCODetector(GetSetParams, AnomalyDetector):
     Every column is compared with all of its past: its value, its ratio to the usual scale, and its
     value together with the residual of a forecast by the spiking network. In a smooth column, its
     change from the value before and the size of the residual are compared too. A row gets two
-    scores, each the mean of -log10 of the probabilities that these comparisons give. The mean is no
-    calibrated probability: fewer than 1 % of normal rows reach an onset score of 2. The *onset*
-    score is high in the first rows of an event, wears off as the detector learns it, and decides
-    about alarms. The *state* score stays high for up to 300 rows while the stream stays in a region
-    that is new.
+    scores, each the mean of -log10 of the probabilities that these comparisons give. The mean is
+    not a calibrated probability: fewer than 1 % of normal rows reach an onset score of 2. The
+    *onset* score is high in the first rows of an event, falls as the detector learns it, and
+    decides about alarms. The *state* score stays high for up to 300 rows while the stream stays in
+    a region that is new.
 
     A row may hold numbers, texts and missing values, and columns may appear later. The first 100
     values of a column set its scales and score 0. The rarer a text or a missing value is, the
@@ -141,9 +141,9 @@ class LOCODetector(GetSetParams, AnomalyDetector):
         return tuple(self._core.columns)
 
     def score_one(self, x: Mapping[Any, Any], t: TimeLike = None) -> float:
-        """Return how unusual a row is beside all learned ones; changes nothing.
+        """Return how unusual a row is compared with all learned ones; changes nothing.
 
-        It is the onset score, see the class: from 0, and 0.0 in the first 100 rows.
+        This is the onset score (see the class): 0 or more, and 0.0 in the first 100 rows.
 
         Parameters
         ----------
@@ -155,7 +155,7 @@ class LOCODetector(GetSetParams, AnomalyDetector):
         Raises
         ------
         InputError
-            x is no mapping, or t no time.
+            x is not a mapping, or t is not a time.
         """
         require_mapping(x)
         time = _time(t)
@@ -174,7 +174,7 @@ class LOCODetector(GetSetParams, AnomalyDetector):
         Raises
         ------
         InputError
-            x is no mapping, or t no time.
+            x is not a mapping, or t is not a time.
         """
         self.learn_results(x, t)
 
@@ -284,7 +284,7 @@ class LOCODetector(GetSetParams, AnomalyDetector):
         Raises
         ------
         InputError
-            One is no time, or none of the rows kept lies between them.
+            One is not a time, or none of the last 1,000 rows lies between them.
         """
         return self._declare(t0, t1, anomalous=True)
 

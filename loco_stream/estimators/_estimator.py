@@ -178,8 +178,8 @@ class LOCOEstimator(LOCOModel, base.Estimator):
         Raises
         ------
         InputError
-            x is no mapping, t is no time, or the ticket is another model's. y cannot be a label,
-            is not a finite number of at most 1e30, or is no dict of such numbers with at least one.
+            x is not a mapping, t is not a time, or the ticket is another model's; or y is not a
+            label, a finite number of at most 1e30, or a dict with at least one such number.
         """
         core = self._core
         if isinstance(x, Ticket):
@@ -249,7 +249,7 @@ class LOCOEstimator(LOCOModel, base.Estimator):
         Raises
         ------
         InputError
-            As `learn_array` does, or `held_out` is no position of a row.
+            As for `learn_array`, or `held_out` has a position without a row.
         """
         answers, _ = self._learn_rows(
             X, y, features, t, sequence, predict_first=True, held_out=held_out
@@ -342,7 +342,7 @@ class LOCOEstimator(LOCOModel, base.Estimator):
         Raises
         ------
         InputError
-            X is no frame, or as `learn_array` does.
+            X is not a frame, or as for `learn_array`.
         """
         require_frame(X)
         self.learn_array(X, y)
@@ -405,7 +405,7 @@ class LOCOEstimator(LOCOModel, base.Estimator):
 
     @property
     def masked_values(self) -> int:
-        """Number of learned values that were missing, infinite, or not numeric and no category."""
+        """Number of learned values that were missing, infinite, or neither number nor category."""
         state = self._core.state
         return 0 if state is None else int(state.counts.n_masked)
 
@@ -454,10 +454,10 @@ class LOCOEstimator(LOCOModel, base.Estimator):
     def mixture_(self) -> dict[str, float]:
         """Weight of each part of the readout by its name; empty for the delta rule.
 
-        Classification: the probability of each part by recent labels, in sum 1: ``"stack"`` and
-        ``"least-squares stack"``, the members by their leak (``"leak ..."``, and on the features
-        alone ``"linear, leak ..."``), ``"linear logistic"``, ``"naive Bayes"``, and further experts
-        where they are enabled. Regression: the weight of each member in the stack.
+        Classification: the probability of each part given recent labels; they sum to 1: ``"stack"``
+        and ``"least-squares stack"``, the members by their leak (``"leak ..."``, and on the
+        features alone ``"linear, leak ..."``), ``"linear logistic"``, ``"naive Bayes"``, and
+        further experts where they are enabled. Regression: the weight of each member in the stack.
         """
         return _show.mixture(self._core)
 
@@ -527,7 +527,7 @@ class LOCOEstimator(LOCOModel, base.Estimator):
         Raises
         ------
         InputError
-            x is no mapping, or t no time.
+            x is not a mapping, or t is not a time.
         """
         return _observed.observe_one(self._core, x, t)
 
@@ -617,7 +617,7 @@ class LOCOEstimator(LOCOModel, base.Estimator):
         Raises
         ------
         InputError
-            x is no mapping, or nothing has been learned.
+            x is not a mapping, or nothing has been learned.
 
         Examples
         --------
@@ -673,8 +673,8 @@ class LOCOEstimator(LOCOModel, base.Estimator):
         """Share of each feature in the predictions; they sum to 1. Empty before the first row.
 
         The share is the mean change of the prediction when the feature's value is removed, over a
-        few dozen rows drawn from each feature's mean and deviation. No row of the stream is kept
-        for this, so correlated features are treated as independent.
+        few dozen rows drawn from each feature's mean and standard deviation. No row of the stream
+        is kept for this, so correlated features are treated as independent.
 
         Examples
         --------

@@ -75,7 +75,8 @@ class LOCOForecaster(GetSetParams, Forecaster):
     seed
         Seed of all random numbers.
     heads
-        Steps ahead with a head of their own, 1 to 512. The cost of a row grows with them.
+        Steps ahead with a head of their own, 1 to 512. The cost of a row grows with them. Set it to
+        the longest horizon that you use.
     hidden_sizes
         As in `LOCOClassifier`.
 
@@ -166,7 +167,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
         Raises
         ------
         InputError
-            y is no finite number of at most 1e30, x no mapping, or t no time.
+            y is not a finite number of at most 1e30, x is not a mapping, or t is not a time.
         """
         values = np.array([read_target("y", y)])
         if x is not None:
@@ -314,7 +315,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
         Raises
         ------
         InputError
-            The horizon is no positive integer, or `xs` has another length.
+            The horizon is not a positive integer, or `xs` has another length.
         """
         return list(map(float, self._ahead(horizon, xs)[0]))
 

@@ -111,7 +111,7 @@ class LOCOMultiTargetRegressor(IntervalEstimator[dict[Hashable, float]], base.Mu
 
     @property
     def missing_values(self) -> int:
-        """Number of values of targets that were missing in rows learned."""
+        """Number of target values that were missing in learned rows."""
         own = self._core.targets
         return 0 if own is None else int(own.counters.n_missing)
 

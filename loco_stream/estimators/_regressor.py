@@ -35,8 +35,8 @@ class LOCORegressor(IntervalEstimator[float], base.MiniBatchRegressor):
     hidden_sizes, rule, learning_rate, memory, max_delay, categories, neuron, seed, advanced
         As in `LOCOClassifier`.
     neighbors
-        As in `LOCOClassifier`; the outputs are the mean targets of the 7 nearest of all rows kept
-        and of the last fifth.
+        As in `LOCOClassifier`; the outputs are the mean targets of the 7 nearest rows, among all
+        kept rows and among the most recent fifth.
     centroids
         None or 0: a regressor has no classes to count.
 
@@ -106,7 +106,8 @@ class LOCORegressor(IntervalEstimator[float], base.MiniBatchRegressor):
         Returns
         -------
         tuple
-            Lowest and highest value; infinite before 9 residuals (coverage 0.9; 99 for 0.99).
+            Lowest and highest value; infinite until there are enough residuals: 9 for a coverage of
+            0.9, 99 for 0.99.
 
         Raises
         ------

@@ -40,7 +40,8 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     InputError
-        `model` is neither one of this package's estimators nor such a pipeline, or `path` no path.
+        `model` is neither one of this package's estimators nor such a pipeline, or `path` is not a
+        path.
     ConfigError
         A step of the pipeline cannot be stored: the text names it and those that can.
     CheckpointError
@@ -80,15 +81,15 @@ def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> Sa
     path
         The file.
     max_bytes
-        Size in bytes beyond which it is refused unread; 4 GiB unless given.
+        Size in bytes above which the file is refused unread. By default 4 GiB.
 
     Raises
     ------
     InputError
-        `path` is no path.
+        `path` is not a path.
     CheckpointError
-        The file is missing, too large, damaged, of another kind or of a newer version, or a number
-        in it is one that no model has.
+        The file is missing, too large, damaged, of another kind or of a newer version, or holds a
+        number that is impossible in a model.
     """
     name = path_name(path)
     if os.path.isdir(path):

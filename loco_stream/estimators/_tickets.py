@@ -16,9 +16,9 @@ from loco_stream._arrays import Float64
 
 
 class Origin:
-    """Tells one model of this process from all others.
+    """Identifies one model in this process.
 
-    What is copied or saved leaves it behind and has none.
+    Copies and saved models have none.
 
     Examples
     --------

@@ -96,15 +96,15 @@ class Fleet:
         Address of a running Ray cluster; None starts one on this machine.
     lease
         In an object store: seconds after which a process that does not renew its lease counts as
-        dead, so that others may take its work over. A longer lease tolerates longer pauses, a
+        dead, so that others may take over its work. A longer lease tolerates longer pauses, a
         shorter one shortens the wait after a crash.
     share
         ``"none"``: keys learn nothing from each other. ``"start"``: the model of a new key begins
         as a copy of the merged model, which is `model` with the pooled discriminant of up to 200
         keys. Choose it if devices agree. ``"prior"``: a new key begins with the scales of `model`
-        alone, and predicts with a mixture of its own model and the pooled discriminant, whose
-        weights it finds for itself. Devices may contradict each other; a row costs about twice the
-        time. Both need a LOCOClassifier with a fixed layer that has learned 300 rows or more.
+        alone, and predicts with a mixture of its own model and the pooled discriminant, with
+        weights of its own. Devices may contradict each other; a row takes about twice as long. Both
+        need a LOCOClassifier with a fixed layer that has learned 300 rows or more.
     share_every
         Rows until knowledge is pooled for the first time. Later it is pooled each time that the
         rows of this process have grown by half, with "prior" also every 100 `share_every` rows.
@@ -292,7 +292,7 @@ class Fleet:
             Who sent the rows, and in which of its runs.
         seq
             Number of the first row, or of each row. Rows that were learned before are skipped and
-            counted. The numbers of a key ascend. None treats the rows of every call as new.
+            counted. Numbers must ascend within a key. None treats the rows of every call as new.
         t
             With a `LOCOForecaster`: the time of each value in any unit, as `learn_one` takes it;
             None if the times are not known. Other models of a fleet get no times.
@@ -364,9 +364,9 @@ class Fleet:
         Raises
         ------
         ConfigError
-            The models are no forecasters.
+            The models are not forecasters.
         InputError
-            The key has no model, the horizon is no positive integer, or `xs` has another length.
+            The key has no model, the horizon is not a positive integer, or `xs` has another length.
 
         Examples
         --------
@@ -399,7 +399,7 @@ class Fleet:
     def fan(self, key: Key, horizon: int | None = None) -> dict[str, list[float]]:
         """Return `history`, the last 120 values of a key, and the `forecast` of the next ones.
 
-        `low` and `high` are the ends of the intervals of 90 %. `horizon` None forecasts as many
+        `low` and `high` are the bounds of the 90 % intervals. `horizon` None forecasts as many
         values as the forecasters have heads. Errors are as for `forecast`.
         """
         return self._fan(key, (horizon, COVERAGE, None))
@@ -526,7 +526,7 @@ class Fleet:
         Raises
         ------
         ConfigError
-            The models are no classifiers, or the rule has another form; the rule stays as it was.
+            The models are not classifiers, or the rule has another form; the rule stays as it was.
         InputError
             The key has no model.
 
@@ -601,9 +601,9 @@ class Fleet:
     def merge(self, keys: Iterable[Key]) -> Any:
         """Return one model of the rows of several keys.
 
-        The statistics of their discriminants and of naive Bayes add up, with frozen hidden layers
-        those of least squares without leak too. Everything else is from the model with most rows,
-        and centroids of classes that it lacks from the others.
+        The statistics of their discriminants and of naive Bayes are added; with frozen hidden
+        layers, also those of least squares without a leak. Everything else is from the model with
+        the most rows, and centroids of classes that it lacks from the others.
 
         Raises
         ------

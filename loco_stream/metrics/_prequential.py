@@ -31,8 +31,8 @@ class Prequential:
         "classification", "regression", "multi-target regression", whose labels, predictions and
         intervals are dicts by target, or "watching", which has no labels and no scores.
     window
-        Rows in the sliding window. 500 rows give a standard error of at most .022; take fewer to
-        see a change of the stream sooner.
+        Rows in the sliding window. 500 rows give a standard error of at most .022; use fewer to see
+        changes sooner.
     fading
         Fading factor of `fading_accuracy` and `fading_mae`, in (0, 1]; see
         `loco_stream.metrics.fading_accuracy`.

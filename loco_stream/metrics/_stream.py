@@ -132,7 +132,7 @@ def fading_accuracy(
         Labels and predictions in the order of the stream.
     fading
         a in (0, 1]; the memory is about 1 / (1 - a) rows. .999 suits concepts of several thousand
-        rows; take .995 for shorter ones, .9995 for longer.
+        rows; use .995 for shorter ones, .9995 for longer.
 
     Raises
     ------

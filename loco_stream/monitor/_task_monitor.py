@@ -108,7 +108,8 @@ class TaskMonitor:
     rescore_every
         Rows of the stream per prediction of a held-out row, on average.
     max_segments
-        Segments kept; beyond, the oldest is merged into the next one of its task, or its neighbour.
+        Segments kept. Beyond that, the oldest is merged into the next one of its task, or into its
+        neighbour.
     min_segment
         Scored rows before an alarm may start another segment.
     problem
@@ -287,9 +288,8 @@ class TaskMonitor:
     ) -> bool:
         """Do what `update_row`, `hold_out_row` and `rescore` do for rows that are no event.
 
-        The result is the same to the last digit. If a row changes the state of a detector, starts a
-        task or is not scored, nothing is changed, False is returned, and the rows have to be taken
-        one by one.
+        The result is bit-identical. If a row changes the state of a detector, starts a task or is
+        not scored, nothing is changed, False is returned, and the rows have to be taken one by one.
 
         Parameters
         ----------

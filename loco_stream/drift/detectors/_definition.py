@@ -41,7 +41,7 @@ class DetectorDefinition:
     name
         Name by which users select the detector.
     description
-        What the test does and when to take it, in one sentence.
+        What the test does and when to use it, in one sentence.
     load
         Returns the class of the test; called when a detector is made, so that imports can wait
         until then.

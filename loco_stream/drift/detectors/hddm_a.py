@@ -103,7 +103,8 @@ class HDDMA:
     Parameters
     ----------
     drift_confidence, warning_confidence
-        Probability, above 0 and up to 1, with which an alarm or a warning is false.
+        Probability that an alarm or a warning is false, above 0 and up to 1. Lower it for fewer
+        false alarms and later detection.
     two_sided_test
         Whether the test fires when errors become fewer too.
     """

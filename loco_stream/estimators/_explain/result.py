@@ -40,10 +40,11 @@ class Explanation:
         Share of each part of the readout in the prediction, as in `mixture_`, and of recalled
         earlier models.
     explained
-        Share of the answer that is decomposed. Recalled earlier models and recent values are not,
-        nor is the discriminant where it answers alone, as in the first hundreds of wide rows.
+        Share of the prediction that is decomposed. Recalled earlier models and recent values are
+        not, nor is the discriminant where it predicts alone, as for the first few hundred wide
+        rows.
     next_row
-        What else the answer is made of. Classification: what the ensemble, whose score is
+        The other parts of the prediction. Classification: what the ensemble, whose score is
         decomposed, the discriminant, recent labels, what followed the last label and the sizes of
         the classes each add to the log-odds of the prediction against the mean of the other
         classes. Regression: the share of the ensemble, of the last value, and of linear models of
