@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from loco_stream.engine._forecasting import ForecastAdapter
 
 MAX_BYTES = 1 << 20  # of a body, as sent and unpacked
+_MAX_READ = 16 * MAX_BYTES  # read to its end before it is refused, as many clients need
 MAX_ROWS = 256  # of a request, and labels of one
 MAX_RULES = 1024  # entries of a decision; each is a step of every prediction
 TIMEOUT = 10.0  # seconds that a body may take to arrive, and a row to be learned
@@ -414,12 +415,18 @@ def _reason(error: Exception, body: bytes, kind: type[Answer]) -> str:
 
 async def _raw(request: Request) -> bytes:
     """Return the body, unpacked; raises an HTTP error if it is too large or too slow."""
+    if int(request.headers.get("content-length", 0)) > _MAX_READ:
+        raise HTTPException(413, f"at most {MAX_BYTES} bytes per request")
     try:
         body = await asyncio.wait_for(_body(request), TIMEOUT)
     except TimeoutError:
         raise HTTPException(408, f"the body took more than {TIMEOUT:g} s") from None
-    if request.headers.get("content-encoding") != "gzip":
-        return body
+    is_packed = request.headers.get("content-encoding") == "gzip"
+    return _unpacked(body) if is_packed else body
+
+
+def _unpacked(body: bytes) -> bytes:
+    """Return the content of a gzip body; raises an HTTP error if it is too large or cut."""
     unpack = zlib.decompressobj(wbits=31)
     try:
         content = unpack.decompress(body, MAX_BYTES + 1)
@@ -427,6 +434,8 @@ async def _raw(request: Request) -> bytes:
         raise HTTPException(400, f"the body is not gzip: {error}") from None
     if len(content) > MAX_BYTES:
         raise HTTPException(413, f"at most {MAX_BYTES} bytes per request")
+    if not unpack.eof:
+        raise HTTPException(400, "the body is not gzip: it ends too early")
     return content
 
 
@@ -435,9 +444,12 @@ async def _body(request: Request) -> bytes:
     size = 0
     async for part in request.stream():
         size += len(part)
-        if size > MAX_BYTES:
-            raise HTTPException(413, f"at most {MAX_BYTES} bytes per request")
-        parts.append(part)
+        if size <= MAX_BYTES:
+            parts.append(part)
+        if size > _MAX_READ:
+            break
+    if size > MAX_BYTES:
+        raise HTTPException(413, f"at most {MAX_BYTES} bytes per request")
     return b"".join(parts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import random
+import select
 import socket
 import threading
 import time
@@ -299,6 +300,23 @@ def test_invalid_requests_are_refused_in_a_sentence(body, headers, status, sente
         assert paths in wrong_method[1]["error"]
         assert ask(service.port, "GET", "/../../etc/passwd")[0] == 404
         assert service.engine.status["n_rejected"] == 0
+
+
+HEAD = b"POST /learn HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+
+
+def test_a_body_of_a_terabyte_is_refused_before_it_comes():
+    with Service() as service, socket.create_connection(("127.0.0.1", service.port), 3) as peer:
+        peer.sendall(HEAD + b"Content-Length: 1000000000000\r\n\r\n")
+        assert peer.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_body_of_some_megabytes_is_read_to_its_end_before_it_is_refused():
+    with Service() as service, socket.create_connection(("127.0.0.1", service.port), 3) as peer:
+        peer.sendall(HEAD + b"Content-Length: 3000000\r\n\r\n" + b" " * 2_000_000)
+        assert select.select([peer], [], [], 0.5)[0] == []
+        peer.sendall(b" " * 1_000_000)
+        assert peer.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
 def test_an_address_beyond_this_machine_needs_a_token():
