@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
+from zlib import crc32
 
 from loco_stream._checks import checks_types
 from loco_stream._text import one_line
+from loco_stream.connectors._base.numbered_source import check_rows_read
 from loco_stream.connectors._base.pipe_reader import refuse_pipe
 from loco_stream.connectors._base.table_source import (
     PEEK,
@@ -23,6 +26,7 @@ from loco_stream.errors import SourceError
 
 BATCH = 1024  # rows
 _SLICE = 16  # rows that are Python values at a time: a text may be long
+_MARK_ROWS = 64  # first rows, and columns, by which a file is known again
 
 Table: TypeAlias = Any  # of pyarrow, which ships no types
 Batch: TypeAlias = Any
@@ -69,6 +73,32 @@ class ArrowSource(TableSource):
     def _batches(self, start: int) -> Iterator[Batch]:
         """Yield the columns in `_names` of the rows from number `start` on."""
 
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """Rows that were read, up to 64 of them, and a checksum of their values per column."""
+        n = min(self._row, _MARK_ROWS)
+        return {
+            "row": n,
+            "checksums": {name: _checksum(v[:n]) for name, v in self._beginning.items()},
+        }
+
+    def verify(self, fingerprint: Mapping[str, Any]) -> None:
+        """Compare the first rows with a fingerprint, in the columns that both have."""
+        n = fingerprint["row"]
+        known = fingerprint["checksums"]
+        found = {name: _checksum(v[:n]) for name, v in self._beginning.items() if name in known}
+        if any(known[name] != checksum for name, checksum in found.items()):
+            raise SourceError(
+                f"{self.path} must be the file that was read before: its first {n} rows are "
+                "different"
+            )
+
+    @cached_property
+    def _beginning(self) -> dict[str, list[Any]]:
+        """Values of the first rows by column."""
+        first = list(self.records_of(next(self._safe_batches(0)).slice(0, _MARK_ROWS)))
+        return {name: [row[name] for row in first] for name in self._names[:_MARK_ROWS]}
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
@@ -94,6 +124,8 @@ class ArrowSource(TableSource):
             start += batch.num_rows
 
     def _safe_batches(self, start: int) -> Iterator[Batch]:
+        if self.n_rows is not None:
+            check_rows_read(self.path, start, self.n_rows)
         with self._reading():
             batches = self._batches(start)
         while True:
@@ -149,6 +181,10 @@ class _BatchPart:
         """Yield the rows."""
         for i, record in enumerate(self._source.records_of(self._batch), self._start):
             yield f"row {i} of {self._source.name}", record
+
+
+def _checksum(values: list[Any]) -> int:
+    return crc32(repr(values).encode())
 
 
 def skipped(batches: Iterator[Batch], n: int) -> Iterator[Batch]:

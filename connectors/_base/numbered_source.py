@@ -144,6 +144,21 @@ def parse_row_number(name: str, position: Position) -> int:
     return row
 
 
+def check_rows_read(path: object, n_read: int, n_rows: int) -> None:
+    """Check that a recording still has the rows that were read.
+
+    Raises
+    ------
+    SourceError
+        It has fewer.
+    """
+    if n_rows < n_read:
+        raise SourceError(
+            f"{path} must be the file that was read before, with at least {n_read} rows, "
+            f"got {n_rows}"
+        )
+
+
 class RowSource(NumberedSource):
     """A numbered source that yields single rows."""
 

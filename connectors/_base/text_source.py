@@ -18,7 +18,7 @@ from loco_stream._checks import checks_types
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.file_follower import FileCursor, start_of
 from loco_stream.connectors._base.lines import FileLines, Lines
-from loco_stream.connectors._base.numbered_source import event_of
+from loco_stream.connectors._base.numbered_source import check_rows_read, event_of
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.table_source import MAX_FEATURES, PEEK, TableSource
 from loco_stream.connectors._base.tail_reader import Arrival, Record, TailReader, open_tail
@@ -136,12 +136,7 @@ class TextSource(TableSource):
                 self._bad.clear()  # an earlier run has counted those
             if self._expected is not None and number == self._expected["row"]:
                 self._compare(self._expected, lines)
-        n_read = max(start, (self._expected or {}).get("row", 0))
-        if number < n_read:
-            raise SourceError(
-                f"{self.path} must be the file that was read before, with at least {n_read} rows, "
-                f"got {number}"
-            )
+        check_rows_read(self.path, max(start, (self._expected or {}).get("row", 0)), number)
 
     def _compare(self, expected: Mapping[str, int], lines: FileLines) -> None:
         self._expected = None

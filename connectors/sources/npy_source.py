@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 
@@ -13,12 +14,13 @@ from loco_stream._checks import checks_types
 from loco_stream.connectors._base.array_file import array_labels, load_arrays
 from loco_stream.connectors._base.checks import check_task
 from loco_stream.connectors._base.connector import Connector
-from loco_stream.connectors._base.numbered_source import NumberedSource, Pace
+from loco_stream.connectors._base.numbered_source import NumberedSource, Pace, check_rows_read
 from loco_stream.connectors._base.table_source import check_width, label_of
 from loco_stream.connectors._base.values import sequence_id
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.stream import Block, Event, Schema
+from loco_stream.stream import Block, Event, Position, Schema
 
+_MARK_ROWS = 64  # first rows by which a file is known again
 _ROLES = {"y": "label", "t": "time", "sequence": "sequence"}  # arrays with one value per row
 
 
@@ -87,6 +89,7 @@ class NPYSource(NumberedSource):
         chosen = {"y": target, "t": time, "sequence": sequence}
         columns = _take_columns(str(path), X, roles, chosen)
         check_width(str(path), len(columns))
+        self._path = path
         self._X = X
         self._columns = columns
         self._features = tuple(map(str, columns))
@@ -102,6 +105,26 @@ class NPYSource(NumberedSource):
         self._block_size = 1 if rate is not None else block
         self.n_rows = len(X)
         super().__init__(f"npy:{Path(path).name}", Schema(problem, self._features), Pace(rate))
+
+    @property
+    def fingerprint(self) -> dict[str, int]:
+        """``{"row": n, "checksum": c}`` of the first n rows, up to 64 of those that were read."""
+        n = min(self._row, _MARK_ROWS)
+        return {"row": n, "checksum": crc32(self._X[:n].tobytes())}
+
+    def verify(self, fingerprint: Mapping[str, int]) -> None:
+        """Compare the first rows with a fingerprint."""
+        n = fingerprint["row"]
+        if crc32(self._X[:n].tobytes()) != fingerprint["checksum"]:
+            raise SourceError(
+                f"{self._path} must be the file that was read before: its first {n} rows are "
+                "different"
+            )
+
+    def seek(self, position: Position) -> None:
+        """Go to ``{"row": n}``; a file of fewer rows is another one."""
+        super().seek(position)
+        check_rows_read(self._path, self._row, len(self._X))
 
     def __iter__(self) -> Iterator[Event | Sequence[Event]]:
         """Yield blocks from the position on, and empty lists while a paced row is not due."""

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from loco_stream._joins import n_rows
-from loco_stream._persistence.content import Config
+from loco_stream._persistence.content import Config, State
 from loco_stream._persistence.format import decode_plain, encode_plain
 from loco_stream._problems import FORECASTING, is_numeric
 from loco_stream._text import counted
@@ -164,10 +164,7 @@ class FleetRunner:
     def run(self) -> FleetReport:
         """Run until the stream ends or `stop` is called; return the report."""
         if (stored := self.fleet.read_position()) is not None:
-            position, pending = decode_plain(stored)
-            self._position = position
-            self._router.restore_state(pending)
-            self._reader.seek(position)
+            self._resume(*decode_plain(stored))
         position = None
         try:
             while (commit := self._next()) is not None:
@@ -185,6 +182,14 @@ class FleetRunner:
         report["notes"] += self._listeners.close(report)
         report |= self._listeners.losses()
         return report
+
+    def _resume(self, position: Position, pending: State, fingerprint: State | None = None) -> None:
+        """Continue from what `_acknowledge` stored; earlier releases stored no fingerprint."""
+        self._position = position
+        self._router.restore_state(pending)
+        if fingerprint:
+            self._reader.source.verify(fingerprint)
+        self._reader.seek(position)
 
     @property
     def errors(self) -> list[float]:
@@ -414,7 +419,8 @@ class FleetRunner:
     def _acknowledge(self, position: Position) -> None:
         """Make rows durable, then the position and the pending rows, and acknowledge the source."""
         self.fleet.flush()
-        self.fleet.write_position(encode_plain([position, self._router.export_state()]))
+        state = [position, self._router.export_state(), self._reader.source.fingerprint]
+        self.fleet.write_position(encode_plain(state))
         self._reader.source.ack(position)
         self._position = position
         self._acknowledged_at = time.monotonic()

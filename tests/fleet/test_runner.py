@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from loco_stream import Fleet, LOCOClassifier, TaskMonitor
+from loco_stream.connectors import CSVSource
 from loco_stream.connectors.ls1._limits import Limits
 from loco_stream.connectors.ls1._receiver import Receiver
 from loco_stream.connectors.ls1._remote_source import RemoteSources
@@ -84,6 +85,24 @@ def test_a_stream_that_restarts_is_learned_once(tmp_path):
         assert [fleet.state_sha256(key) for key in range(4)] == [
             alone(*table[key]) for key in range(4)
         ]
+
+
+def test_a_resumed_fleet_refuses_another_file(tmp_path):
+    path = tmp_path / "rows.csv"
+
+    def run():
+        reader = SourceReader(CSVSource(path, "y"))
+        with Fleet(template(), tmp_path / "fleet") as fleet:
+            return FleetRunner(fleet, reader, "device").run()
+
+    rows = [f"{i % 3},{i % 7},{'ab'[i % 2]}\n" for i in range(400)]
+    path.write_text("device,a,y\n" + "".join(rows[:300]))
+    assert run()["n_samples"] == 300
+    path.write_text("device,a,y\n" + "".join(rows))
+    assert run()["n_samples"] == 100
+    path.write_text("device,a,y\n" + "".join(rows[::-1]))
+    with pytest.raises(SourceError, match="its first 400 rows are different"):
+        run()
 
 
 def test_numbers_of_a_stranger_cost_no_row_of_another_key(tmp_path):

@@ -10,6 +10,9 @@ import sys
 import zipfile
 
 import numpy as np
+import pyarrow
+import pyarrow.feather
+import pyarrow.parquet
 import pytest
 
 from loco_stream import LOCOClassifier, StreamEngine
@@ -209,3 +212,55 @@ def test_an_arrow_file_whose_texts_lie_beyond_its_end_is_refused(tmp_path):
     path.write_bytes(content.replace(offsets, np.array([0, 2, 2**30], "<i4").tobytes()))
     with pytest.raises(SourceError, match="cannot read"):
         list(open_source(f"arrow:{path}?target=y"))
+
+
+def save_npz(path, X, y):
+    np.savez(path, X=X, y=y)
+
+
+def save_npy(path, X, y):
+    np.save(path, np.column_stack([X, y]))
+
+
+def frame(X, y):
+    return pyarrow.table({"a": X[:, 0], "b": X[:, 1], "y": y})
+
+
+def save_parquet(path, X, y):
+    pyarrow.parquet.write_table(frame(X, y), path, row_group_size=100)
+
+
+def save_feather(path, X, y):
+    pyarrow.feather.write_feather(frame(X, y), path)
+
+
+@pytest.mark.parametrize(
+    ("save", "url"),
+    [
+        (save_npz, "npy:{}"),
+        (save_npy, "npy:{}?target=-1"),
+        (save_parquet, "parquet:{}?target=y"),
+        (save_feather, "arrow:{}?target=y"),
+    ],
+)
+def test_a_resumed_run_refuses_another_array_or_table(tmp_path, save, url):
+    path = tmp_path / ("r.npz" if save is save_npz else "r.npy")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 2))
+    y = rng.integers(0, 2, 500)
+
+    def engine(resume):
+        source = open_source(url.format(path))
+        model = LOCOClassifier(seed=0)
+        return StreamEngine(model, source, checkpoint=tmp_path / "state", resume=resume)
+
+    save(path, X[:300], y[:300])
+    assert engine(False).run()["n_samples"] == 300
+    save(path, X, y)  # the same file, with more rows
+    assert engine(True).run()["n_samples"] == 500
+    save(path, X[:400], y[:400])
+    with pytest.raises(SourceError, match="was read before, with at least 500 rows, got 400"):
+        engine(True).run()
+    save(path, rng.normal(size=(700, 2)), rng.integers(0, 2, 700))
+    with pytest.raises(SourceError, match="was read before: its first 64 rows are different"):
+        engine(True).run()
