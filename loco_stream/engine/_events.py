@@ -147,7 +147,7 @@ class EventHandler:
 
     def _handle_sample(self, event: Sample) -> int:
         x = self.text_columns.select(event.x, self.n_rows)
-        self.quality.count_row(x)
+        self.quality.count_row(x, event.source)
         row = row_of(event, x)
         reply = None
         if event.tag is not None:
@@ -199,7 +199,7 @@ class EventHandler:
 
     def _handle_part(self, event: Block) -> None:
         """Process rows of a block that have the same columns."""
-        self.quality.count_block(event.X, event.features)
+        self.quality.count_block(event.X, event.features, event.source)
         if event.y is None and self.trainer.adapter.takes_blocks:
             self._observe_block(event)
         elif event.y is not None and self._fits_one_call(event):

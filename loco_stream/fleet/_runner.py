@@ -28,6 +28,7 @@ from loco_stream.engine._text_columns import TextColumns
 from loco_stream.engine._unused_log import n_unused
 from loco_stream.engine._validation import validate_events
 from loco_stream.fleet._backend import KeyReport
+from loco_stream.fleet._columns import FleetColumns
 from loco_stream.fleet._fleet import Fleet
 from loco_stream.fleet._key_router import KeyRouter, check_feature
 from loco_stream.fleet._limits import KeyLimits
@@ -134,13 +135,15 @@ class FleetRunner:
         self._is_watching = fleet.task == "watching"
         self._is_series = fleet.task == FORECASTING
         takes_text = fleet.takes_text and not self._is_watching
+        text_columns = TextColumns(takes_text, reader.source.used)
         self._router = KeyRouter(
             key,
             max_age=max_age,
             labelled=not self._is_watching,
             is_series=self._is_series,
-            text_columns=TextColumns(takes_text, reader.source.used),
+            text_columns=text_columns,
         )
+        self._columns = FleetColumns(takes_text, text_columns, reader.source.is_live)
         self._replies = Replies(fleet, self._router, reader.source.reply)
         self._listeners = Listeners(sinks, watchers)
         # commits of a live source are not gathered: they must not wait
@@ -302,6 +305,7 @@ class FleetRunner:
         ]
         shown += self._router.ids.sentences()
         shown += self._router.text_columns.sentences()
+        shown += self._columns.sentences()
         last = self._counts.last_refusal
         return [*shown, f"rows or labels were refused: {last}"] if last else shown
 
@@ -339,6 +343,7 @@ class FleetRunner:
         valid = validate_events(events, self.fleet.task, self._missing, is_stored=True)
         self._counts.n_fill_values += valid.n_fill_values
         self._admission.admit(valid, self.fleet.task)
+        self._columns.count(valid.events)
         if valid.n_refused:
             self._counts.n_refused += valid.n_refused
             self._counts.last_refusal = valid.reason
@@ -349,8 +354,10 @@ class FleetRunner:
         for part in self._replies.steps(valid.events):
             routed = map(self._limits.admit, self._router.route(part))
             self._learn([rows for rows in routed if rows is not None])
+        self._columns.look()
 
     def _learn(self, batch: Sequence[KeyRows]) -> None:
+        self._columns.count_keys(batch)
         for rows, result in zip(batch, self.fleet.process(batch), strict=True):
             if result.refusal is not None:
                 continue

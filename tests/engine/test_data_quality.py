@@ -251,6 +251,27 @@ def test_a_column_that_is_renamed_is_logged_once_while_a_service_runs(is_live, c
     assert report["n_lost_columns"] == 1
 
 
+@pytest.mark.parametrize("in_blocks", [True, False])
+def test_a_column_that_one_of_several_senders_renames_is_named(in_blocks):
+    quality = DataQuality(PairSource([]), takes_text=True)
+    for i in range(400):
+        for sender in "abc":
+            names = ("Temp" if sender == "b" and i >= 150 else "temp", "load")
+            load = np.nan if sender == "c" and i >= 250 else 2.0
+            if in_blocks:
+                quality.count_block(np.array([[1.0, load]]), names, sender)
+            else:
+                quality.count_row(dict(zip(names, (1.0, load), strict=True)), sender)
+    assert list(quality.lost.values()) == [
+        "source 'b': column 'temp' came with each of the first 150 rows, and with none of the 250 "
+        "rows since, which have 'Temp' instead",
+        "source 'c': column 'load' had a usable value in each of the first 250 rows, and in none "
+        "of the 150 rows since",
+    ]
+    assert quality.report()["n_lost_columns"] == 2
+    assert set(quality.lost.values()) <= set(quality.report()["unused"])
+
+
 def test_after_a_resume_no_feature_is_named_that_did_not_come_with_every_row():
     quality = DataQuality(PairSource([]), takes_text=True)
     for i in range(500):

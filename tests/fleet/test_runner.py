@@ -284,6 +284,40 @@ def test_an_unknown_key_feature_is_refused():
         KeyRouter("machine").route(blocks(1)[0])
 
 
+@pytest.mark.parametrize("in_blocks", [True, False])
+@pytest.mark.parametrize("renamed", [{2}, {0, 1, 2, 3}])
+def test_columns_that_come_no_longer_are_logged_and_reported(tmp_path, caplog, renamed, in_blocks):
+    rng = np.random.default_rng(0)
+    events = []
+    for i in range(1200):
+        key = i % 4
+        name = "Temp" if key in renamed and i >= 600 else "temp"
+        row = rng.normal(size=2)
+        y = "ab"[int(row[0] > 0)]
+        if in_blocks:
+            X = np.array([[key, *row]])
+            events.append(Block(X, [y], ("device", name, "load"), i, source="plant"))
+        else:
+            x = {"device": key, name: row[0], "load": row[1]}
+            events.append(Sample(x, y, i, source="plant"))
+    source = PairSource(events)
+    source.is_live = True
+    with Fleet(template(), tmp_path / "fleet") as fleet:
+        runner = FleetRunner(fleet, SourceReader(source), "device")
+        with caplog.at_level("WARNING", "loco_stream.fleet"):
+            report = runner.run()
+            runner._columns._next_look = 0.0
+            runner._columns.look()
+    who, n = ("key 2: ", 150) if renamed == {2} else ("", 600)
+    sentence = (
+        f"{who}column 'temp' came with each of the first {n} rows, and with none of the {n} rows "
+        "since, which have 'Temp' instead"
+    )
+    assert sentence in report["notes"]
+    assert sum("came with" in note for note in report["notes"]) == 1
+    assert sum("came with" in line for line in caplog.messages) == 1
+
+
 @pytest.mark.parametrize("memory", [None, (1.0, 30.0)])
 def test_times_and_sequence_ids_that_models_do_not_get_are_counted(tmp_path, memory):
     rows = [

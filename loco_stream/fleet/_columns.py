@@ -1,0 +1,66 @@
+"""Finds columns that come no longer, from all keys of a fleet or from one."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Hashable, Sequence
+
+from loco_stream.engine._column_counts import SenderColumns, first_sentences
+from loco_stream.engine._text_columns import TextColumns
+from loco_stream.fleet._rows import LABELS, KeyRows
+from loco_stream.stream import Block, Event, Sample
+
+_log = logging.getLogger("loco_stream.fleet.columns")
+
+_LOOK_SECONDS = 1.0
+
+
+class FleetColumns:
+    """Counts the columns of a stream and of its keys, in this process.
+
+    takes_text: whether the models learn from texts
+    text_columns: knows which columns are left out
+    is_live: whether a column that comes no longer is logged at once, as no end is near
+    """
+
+    def __init__(self, takes_text: bool, text_columns: TextColumns, is_live: bool) -> None:
+        self._columns = SenderColumns("key", takes_text, text_columns.is_left_out)
+        self._is_live = is_live
+        self._next_look = 0.0
+        self._logged: set[Hashable] = set()
+
+    def count(self, events: Sequence[Event]) -> None:
+        """Count the rows of a stream."""
+        for event in events:
+            if isinstance(event, Sample):
+                self._columns.all.count_row(event.x)
+            elif isinstance(event, Block):
+                self._columns.all.count_block(event.X, event.features)
+
+    def count_keys(self, batch: Sequence[KeyRows]) -> None:
+        """Count the rows of each key."""
+        for rows in batch:
+            counts = None if rows.kind == LABELS else self._columns.of(rows.key)
+            if counts is None:
+                continue
+            if isinstance(rows.X, list):
+                for x in rows.X:
+                    counts.count_row(x)
+            elif rows.features is not None:
+                counts.count_block(rows.X, rows.features)
+
+    def look(self) -> None:
+        """Log once that a column of a live source comes no longer."""
+        now = time.monotonic()
+        if not self._is_live or now < self._next_look:
+            return
+        self._next_look = now + _LOOK_SECONDS
+        for name, sentence in self._columns.lost.items():
+            if name not in self._logged:
+                self._logged.add(name)
+                _log.warning("%s", sentence)
+
+    def sentences(self) -> list[str]:
+        """Return sentences about the columns that come no longer."""
+        return list(first_sentences(list(self._columns.lost.values()), "more columns are lost"))
