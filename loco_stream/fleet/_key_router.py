@@ -119,6 +119,7 @@ class KeyRouter:
         self.ids = RowIds(min(capacity, _MAX_IDS), max_age)
         self.text_columns = text_columns or TextColumns(False)
         self._known = False  # whether any row had the feature
+        self._n_rows = 0  # of the stream so far
         self.n_without_key = 0
         self.n_orphaned = 0
         self.n_expired = 0
@@ -170,6 +171,7 @@ class KeyRouter:
     def export_state(self) -> State:
         """Return pending rows, ids and columns of texts as plain values for `encode_plain`."""
         return {
+            "n_rows": self._n_rows,
             "text_columns": self.text_columns.export_state(),
             "pending": [row.encoded(number) for number, row in self._pending.items()],
             "ids": self.ids.encoded_state(),
@@ -184,6 +186,7 @@ class KeyRouter:
             self.ids.restore_state(state["ids"])
             if "text_columns" in state:
                 self.text_columns.restore_state(state["text_columns"])
+            self._n_rows = state.get("n_rows", 0)
         # release 0.2 stored a list of the pending rows, which had no ids
         for source, epoch, seq, key, *info in (
             state["pending"] if isinstance(state, Mapping) else state
@@ -268,13 +271,16 @@ class KeyRouter:
             key = key_of(event.x.get(self._feature))
             t = event.t if self._is_series else math.nan
             number = event.epoch, event.seq
-            chosen = self.text_columns.select(x, event.seq)
+            chosen = self.text_columns.select(x, self._n_rows)
+            self._n_rows += 1
             yield None, iter([(key, (chosen, event.y, number, _info_of(event), t))])
             return
         keys, X, names = self.keys(event.X, event.features)
         block = replace(event, X=X, features=names, tag=None)  # type: ignore[arg-type]
         begin = 0
-        for part in self.text_columns.select_block(block, block.seq):
+        first = self._n_rows
+        self._n_rows += len(X)
+        for part in self.text_columns.select_block(block, first):
             end = begin + len(part.X)
             yield part.features, self._rows_of(part, keys[begin:end])
             begin = end

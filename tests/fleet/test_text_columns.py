@@ -13,6 +13,7 @@ from tests.helpers.fleet_process import template
 
 ODD = "column 'load' had a text in place of a number in 2 rows; the last is row 45: 'off'"
 N = 60
+FIRST = 1000  # number that the sender gives its first row
 
 
 def device_of(i):
@@ -25,7 +26,7 @@ def row(i, odd):
 
 
 def samples(odd):
-    return [Sample(row(i, odd), "ab"[i % 2], i) for i in range(N)]
+    return [Sample(row(i, odd), "ab"[i % 2], FIRST + i) for i in range(N)]
 
 
 def blocks(odd):
@@ -34,7 +35,7 @@ def blocks(odd):
         rows = [row(i, odd) for i in range(begin, begin + 15)]
         X = np.array([list(x.values()) for x in rows], object)
         y = ["ab"[i % 2] for i in range(begin, begin + 15)]
-        found.append(Block(X, y, tuple(rows[0]), begin))
+        found.append(Block(X, y, tuple(rows[0]), FIRST + begin))
     return found
 
 
