@@ -8,7 +8,7 @@ come before is an unreadable number: this cell counts as missing, and the column
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -262,7 +262,7 @@ class TextColumns:
 
     def sentences(self) -> list[str]:
         """Return a sentence per column that is left out, and per column with odd cells."""
-        odd = sorted(self._odd.items(), key=lambda item: -item[1].n)
+        odd = sorted(self._odd.items(), key=lambda item: (-item[1].n, str(item[0])))
         found = [self._sentence(name) for name in self._left_out]
         found += [_as_texts_sentence(*item) for item in self._as_texts.items()]
         found += [_odd_sentence(name, cells) for name, cells in odd[:_SHOWN] if cells.n]
@@ -271,7 +271,7 @@ class TextColumns:
         return found
 
     def export_state(self) -> Config:
-        """Return everything as plain values."""
+        """Return everything as plain values, alike from rows and from blocks of them."""
         examples = {name: [text] for name, text in self._as_texts.items()}
         judged = [
             [name, _ROWS, examples.get(name, [])]
@@ -282,11 +282,14 @@ class TextColumns:
         return {
             "counts": [*sorted(judged, key=str), *counts],
             "left_out": list(map(list, self._left_out.items())),
-            "numbers": list(map(list, self._n_numbers.items())),
-            "odd": [
-                [name, odd.n, odd.row, odd.text, sorted(odd.texts)]
-                for name, odd in self._odd.items()
-            ],
+            "numbers": sorted(map(list, self._n_numbers.items()), key=_name_of),
+            "odd": sorted(
+                (
+                    [name, odd.n, odd.row, odd.text, sorted(odd.texts)]
+                    for name, odd in self._odd.items()
+                ),
+                key=_name_of,
+            ),
         }
 
     def restore_state(self, state: State) -> None:
@@ -305,6 +308,10 @@ class TextColumns:
         self._odd = {
             name: _OddCells(n, row, text, set(texts)) for name, n, row, text, texts in state["odd"]
         }
+
+
+def _name_of(entry: Sequence[Any]) -> str:
+    return str(entry[0])
 
 
 def _odd_sentence(name: Hashable, odd: _OddCells) -> str:

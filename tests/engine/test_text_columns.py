@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from loco_stream import LOCOClassifier, StreamEngine
 from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.engine._text_columns import TextColumns
-from loco_stream.stream import Sample
+from loco_stream.stream import Block, Sample
 from tests.engine.test_row_ids import Script
 
 
@@ -146,3 +148,18 @@ def test_models_of_other_libraries_get_all_columns():
     columns = TextColumns(False)
     x = {"at": "2026-05-04"}
     assert columns.select(x) is x
+
+
+def test_rows_and_blocks_save_their_columns_alike():
+    """The order of the columns was that of their first numbers by row, and that of the block."""
+    table = np.array([[None, 1.0, 2.0], *([float(i), 1.0, 2.0] for i in range(4))], object)
+    odd = np.array([[1.0, 1.0, "?"], ["#N/A", 1.0, 2.0]], object)
+    names = ("a", "b", "c")
+    by_row = TextColumns(True)
+    in_blocks = TextColumns(True)
+    for begin, X in ((0, table), (5, odd)):
+        for i, cells in enumerate(X.tolist(), begin):
+            by_row.select(dict(zip(names, cells, strict=True)), i)
+        list(in_blocks.select_block(Block(X, None, names, begin), begin))
+    assert in_blocks.export_state() == by_row.export_state()
+    assert in_blocks.sentences() == by_row.sentences()
