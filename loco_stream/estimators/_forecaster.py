@@ -49,6 +49,16 @@ def _check_horizon(horizon: object, xs: FutureRows) -> None:
         )
 
 
+def _parts(values: Float64) -> Iterator[slice]:
+    """Yield the parts of a series of which only the last value may be missing."""
+    start = 0
+    for missing in np.flatnonzero(np.isnan(values)).tolist():
+        yield slice(start, missing + 1)
+        start = missing + 1
+    if start < len(values):
+        yield slice(start, len(values))
+
+
 class LOCOForecaster(GetSetParams, Forecaster):
     """Forecasts a time series with one spiking network that has a readout head per step ahead.
 
@@ -156,7 +166,8 @@ class LOCOForecaster(GetSetParams, Forecaster):
         Parameters
         ----------
         y
-            The value; None or NaN if it is missing, and the last known value is then kept.
+            The value; None or NaN if it is missing. Its forecast is then an input of the next ones
+            in its place, for at most as many values in a row as there are heads.
         x
             Additional features that are known no later than the value: they are inputs of the
             forecast of this value and of later ones. A value that is not numeric is masked.
@@ -285,20 +296,26 @@ class LOCOForecaster(GetSetParams, Forecaster):
                 return np.zeros((0, self.heads)), widths
             n_slots = len(core.slots)
             core.admit((*inputs, *names), range(self.heads))
-            rows, changes, levels = history.extend(values)
-            rows = np.ascontiguousarray(np.concatenate([rows, given], axis=1))
-            targets = (np.zeros(n, np.int64), changes)
-            answers = learn_table(
-                core,
-                Table(rows, {}),
-                (*inputs, *names),
-                targets,
-                predicts,
-                times,
-                radii,
-                n_slots,
-            )
-        return answers + levels[:, None], widths
+            answers = np.zeros((n, self.heads))
+            for part in _parts(values):
+                is_missing = np.isnan(values[part][-1])
+                rows, changes, levels = history.extend(values[part])
+                rows = np.ascontiguousarray(np.concatenate([rows, given[part]], axis=1))
+                outputs = learn_table(
+                    core,
+                    Table(rows, {}),
+                    (*inputs, *names),
+                    (np.zeros(len(rows), np.int64), changes),
+                    predicts or is_missing,
+                    times[part],
+                    radii[part],
+                    n_slots,
+                )
+                n_slots = len(core.slots)
+                answers[part] = outputs + levels[:, None]
+                if is_missing:
+                    history.fill(answers[part][-1, 0])
+        return answers, widths
 
     # Forecasts
 
@@ -416,8 +433,8 @@ class LOCOForecaster(GetSetParams, Forecaster):
         with self._core.lock:
             config, arrays = self._core.export(type(self).__name__)
             seasons = None if self.seasons is None else list(self.seasons)
-            own = {"heads": self.heads, "seasons": seasons}
-            config["forecast"] = own
+            n_filled = self._history.n_filled
+            config["forecast"] = {"heads": self.heads, "seasons": seasons, "n_filled": n_filled}
             return config, arrays | {"history": self._history.values.copy()}
 
     @classmethod
@@ -436,7 +453,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
             seasons = None if own["seasons"] is None else tuple(own["seasons"])
             parameters = {name: given[name] for name in names}
             model = cls(**parameters, heads=own["heads"], seasons=seasons)
-            model._history.restore(arrays["history"])
+            model._history.restore(arrays["history"], own["n_filled"])
         rest = {name: array for name, array in arrays.items() if name != "history"}
         model._core.restore(config, rest)
         return model

@@ -189,7 +189,51 @@ def test_intervals_of_late_heads_cover(coverage):
         assert abs(inside.mean() - coverage) < 0.02
 
 
-def test_a_missing_value_is_skipped_and_the_last_known_one_stays():
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_blocks_with_missing_values_equal_values_one_by_one(options, tmp_path):
+    y = series(120)
+    y[np.random.default_rng(2).random(len(y)) < 0.2] = np.nan
+    y[60:75] = np.nan  # more than there are heads
+    by_block, by_value = model(**options), model(**options)
+    by_block.learn_array(y[:66])
+    save(by_block, tmp_path / "forecaster.loco")
+    by_block = load(tmp_path / "forecaster.loco")  # within the gap
+    forecasts, _ = by_block.learn_forecast_array(y[66:])
+    for i, value in enumerate(y.tolist()):
+        if i >= 66:
+            assert by_value.forecast(by_value.heads) == forecasts[i - 66].tolist()
+        by_value.learn_one(value)
+    assert_same_state(by_block, by_value)
+
+
+def test_a_gap_is_filled_with_forecasts_as_far_as_there_are_heads():
+    y = series(300)
+    trained = model()
+    trained.learn_array(y)
+    expected = trained.forecast(1)[0]
+    trained.learn_one(None)
+    assert trained.export_state()[1]["history"][-1] == expected
+    trained.learn_array(np.full(9, np.nan))
+    history = trained.export_state()[1]["history"][-10:]
+    assert np.isnan(history).tolist() == [False] * 6 + [True] * 4
+    trained.learn_one(5.0)
+    trained.learn_one(None)
+    assert not np.isnan(trained.export_state()[1]["history"][-2:]).any()
+
+
+def test_missing_values_hardly_make_a_seasonal_forecast_worse():
+    y = series(1500)
+    with_gaps = y.copy()
+    with_gaps[np.random.default_rng(3).random(len(y)) < 0.1] = np.nan
+    rows = np.arange(500, 1490)
+    errors = []
+    for given in (y, with_gaps):
+        forecasts, _ = LOCOForecaster(seed=1, heads=6).learn_forecast_array(given)
+        errors.append(np.abs(forecasts[rows, 1] - y[rows + 1]).mean())
+    assert errors[1] < 1.06 * errors[0]
+
+
+def test_after_a_gap_forecasts_go_on():
     y = series(200)
     y[50:60] = np.nan
     trained = model()

@@ -457,7 +457,11 @@ def test_a_running_fleet_forecasts_over_http_and_the_control_socket(tmp_path):
                 assert status == 422
                 assert "`horizon` must be an integer from 1 to 1000, got " in error
             done = CliRunner().invoke(main, ["fleet", "forecast", control.address, "b"])
+            history = found.pop("history")
             assert json.loads(done.output) == found
+            command = ["fleet", "forecast", control.address, "b", "--history"]
+            done = CliRunner().invoke(main, command)
+            assert json.loads(done.output) == found | {"history": history}
             done = CliRunner().invoke(main, ["fleet", "forecast", control.address, "z"])
             assert (done.exit_code, "has no model" in done.output) == (2, True)
         finally:

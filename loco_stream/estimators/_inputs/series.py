@@ -19,6 +19,7 @@ class SeriesHistory:
     Its attributes:
     names: of the inputs, in the order of their columns
     values: the last values, the last one last; NaN before the start and where missing
+    n_filled: how many of the last ones in a row are forecasts, since they were missing
     """
 
     def __init__(self, heads: int, seasons: tuple[int, ...]) -> None:
@@ -28,6 +29,7 @@ class SeriesHistory:
         self.lags = [*range(2, LAGS + 1), *sorted(lag for lag in lags if lag > LAGS)]
         self.names = [_LEVEL, *(f"{lag} values ago" for lag in self.lags)]
         self.values: Float64 = np.full(max(*self.lags, heads + 1), np.nan)
+        self.n_filled = 0
 
     @property
     def level(self) -> float:
@@ -56,7 +58,18 @@ class SeriesHistory:
             before = np.arange(size - 1 - j, size - 1 - j + n)
             changes[:, j] = np.where(before >= first, values - levels[before], np.nan)
         self.values = joined[n:].copy()
+        if not np.isnan(values).all():
+            self.n_filled = 0
         return rows, changes, levels[size - 1 : size - 1 + n]
+
+    def fill(self, forecast: float) -> None:
+        """Take the forecast of the last value for it, which is missing.
+
+        A gap is filled as far as there are heads; one at the start of the series stays.
+        """
+        if self.n_filled < self.heads and not np.isnan(self.values).all():
+            self.values[-1] = forecast
+            self.n_filled += 1
 
     def _rows(self, joined: Float64, n: int) -> Float64:
         """Return the inputs of the last `n` rows, each of which follows a value of `joined`."""
@@ -68,16 +81,19 @@ class SeriesHistory:
         rows[np.isnan(joined[end - 1 :]) & (levels == 0.0), 0] = np.nan
         return rows
 
-    def restore(self, values: Float64) -> None:
-        """Continue with saved values.
+    def restore(self, values: Float64, n_filled: int) -> None:
+        """Continue with what was saved.
 
-        Raises `ValueError` if they are not what such a model has.
+        Raises `ValueError` if it is not what such a model has.
         """
         if values.shape != self.values.shape or values.dtype != np.float64:
             raise ValueError(f"`history` must be float64{self.values.shape}, got {values.shape}")
         if np.isinf(values).any():
             raise ValueError("`history` must not be infinite")
+        if not 0 <= n_filled <= self.heads:
+            raise ValueError(f"`n_filled` must be 0 to {self.heads}, got {n_filled}")
         self.values = values.copy()
+        self.n_filled = n_filled
 
 
 def _known_from(values: Float64) -> int:

@@ -355,7 +355,7 @@ def test_a_row_of_very_many_names_is_refused_before_memory_is_allocated(monkeypa
     wide = {f"f{k}": 1.0 for k in range(1_000_000)}
     with pytest.raises(
         InputError,
-        match=r"1000004 features, 0 texts and 3 classes does not fit .* would take [\d,]+ MiB of "
+        match=r"1,000,004 features, 0 texts and 3 classes does not fit .* would take [\d,]+ MiB of "
         r"the 2,048 allowed by LOCO_STREAM_STATE_BYTES",
     ):
         model.learn_one(wide, 1)
