@@ -54,7 +54,7 @@ class AlarmOptions:
         from loco_stream.connectors.sinks.exec_sink import ExecSink
 
         sink = ExecSink(self.on_alarm, only="anomaly")
-        LOGGER.info("sink %s: %s", sink.name, sink.guarantee)
+        LOGGER.info("sink %s: delivery: %s", sink.name, sink.guarantee)
         return [sink]
 
 

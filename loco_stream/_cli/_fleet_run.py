@@ -285,7 +285,7 @@ def command(
     ):
         try:
             stream = setup.open_source(source)
-            LOGGER.info("%s: %s", stream.name, stream.guarantee)
+            LOGGER.info("%s: delivery: %s", stream.name, stream.guarantee)
             reader = SourceReader(stream)
             with setup.open_fleet(reader) as opened:
                 LOGGER.info("%r: acknowledged rows are on disk", opened)

@@ -57,7 +57,7 @@ class SinkOptions:
                     f"`--sink` must name each receiver once, got {sink.name} twice; "
                     "?only=KIND,KIND selects several kinds of records"
                 )
-            LOGGER.info("sink %s: %s", sink.name, sink.guarantee)
+            LOGGER.info("sink %s: delivery: %s", sink.name, sink.guarantee)
         return opened
 
 

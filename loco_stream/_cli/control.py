@@ -41,11 +41,11 @@ def command(
     \b
     status                 samples, scores, counters, alarm
     checkpoint             write a checkpoint with the next commit
-    confirm FIRST [LAST]   declare rows anomalous: their unusual values stay unusual
-    dismiss FIRST [LAST]   declare rows normal: values like theirs raise no alarm again
+    confirm FIRST [LAST]   declare rows anomalous: their unusual values raise alarms if they return
+    dismiss FIRST [LAST]   declare rows normal: values like theirs raise no more alarms
     decide                 choose predicted labels by --threshold or --cost; without them, print
                            the rule
-    forget SOURCE          forget the row numbers of a source at --http: it may start from 0 again
+    forget SOURCE          forget the row numbers of a source at --http, which may restart from 0
     stop                   end as after SIGTERM
 
     FIRST and LAST are the `t` of anomaly records, or ISO 8601 dates; where rows have no times, they

@@ -33,7 +33,7 @@ _LINE = "{:<18} {}"
 def command() -> None:
     """Check this installation.
 
-    Prints versions, extras, the compile cache, threads, and the time of a first learning step. The
+    Print versions, extras, the compile cache, threads, and the time of a first learning step. The
     exit code is 1 if something required is missing or broken.
 
     \b

@@ -236,7 +236,7 @@ def command(
     reading = with_stored(reading, stored, directory)
     sinks = [*outputs.open(), *learning.alarms.sinks()]
     stream = reading.open(source, learning.task)
-    LOGGER.info("%s: %s", stream.name, stream.guarantee)
+    LOGGER.info("%s: delivery: %s", stream.name, stream.guarantee)
 
     def make_engine(observing: EngineOptions, folder: Folder) -> StreamEngine:
         in_blocks = learning.scoring.delay is None and not learning.alarms.watch

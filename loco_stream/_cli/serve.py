@@ -182,7 +182,7 @@ def _compile(
     from loco_stream.engine._source_reader import SourceReader
     from loco_stream.engine._task import find_task
 
-    LOGGER.info("%s: %s", stream.name, stream.guarantee)
+    LOGGER.info("%s: delivery: %s", stream.name, stream.guarantee)
     service.source = stream
     service.phase = "compiling"
     reader = SourceReader(stream)

@@ -12,7 +12,7 @@ _HELP = """Compile the learning step for this machine and keep it in the compile
 
 The first command on a machine compiles for 25 to 40 s of CPU time; after `warm`, commands
 start at once. Run it when an image is built, or after an update of loco-stream, numba or Python.
-What a wheel with machine code brings along is not compiled again.
+Machine code that came with the wheel is not compiled again.
 
 \b
 Examples

@@ -86,7 +86,7 @@ def command(
     stream = reading.open(source, None, labelled=False)
     state = ServiceState()
     state.source = stream
-    LOGGER.info("%s: %s", stream.name, stream.guarantee)
+    LOGGER.info("%s: delivery: %s", stream.name, stream.guarantee)
 
     def make_commands() -> dict[str, Callable[..., Any]]:
         commands = engine_commands(state)
