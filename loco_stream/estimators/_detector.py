@@ -289,7 +289,7 @@ class LOCODetector(GetSetParams, AnomalyDetector):
         return self._declare(t0, t1, anomalous=True)
 
     def dismiss(self, t0: Any, t1: Any) -> int:
-        """Declare the rows from `t0` to `t1` normal: values like theirs raise no alarm again.
+        """Declare the rows from `t0` to `t1` normal: values like theirs raise no more alarms.
 
         See `confirm` for parameters and errors.
         """
