@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterator
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 
 import click
@@ -26,6 +26,7 @@ _REQUIRED = (
     "click",
     "platformdirs",
 )
+_MODULES = {"pyzmq": "zmq"}  # where the module has another name than the package
 _LINE = "{:<18} {}"
 
 
@@ -41,11 +42,11 @@ def command() -> None:
       loco-stream doctor
     """
     click.echo(_LINE.format("python", f"{platform.python_version()} on {platform.platform()}"))
-    versions = {name: _version(name) for name in _REQUIRED}
-    for name, version in versions.items():
-        click.echo(_LINE.format(name, version or "MISSING"))
+    faults = {name: _fault(name) for name in _REQUIRED}
+    for name, fault in faults.items():
+        click.echo(_LINE.format(name, fault or _version(name)))
     _print_extras()
-    is_sound = None not in versions.values()
+    is_sound = not any(faults.values())
     try:
         for name, text in _trials():
             click.echo(_LINE.format(name, text))
@@ -61,6 +62,18 @@ def _print_extras() -> None:
         for name in distributions:
             hint = f"not installed: pip install 'loco-stream[{extra}]'"
             click.echo(_LINE.format(name, _version(name) or hint))
+
+
+def _fault(name: str) -> str | None:
+    """Return what is wrong with a required package; None if it can be imported."""
+    version = _version(name)
+    if version is None:
+        return "MISSING"
+    try:
+        import_module(_MODULES.get(name, name))
+    except Exception as error:  # a damaged package raises anything
+        return f"{version}, BROKEN: {error!r}"
+    return None
 
 
 def _version(name: str) -> str | None:

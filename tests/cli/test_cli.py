@@ -364,6 +364,22 @@ def test_doctor_lists_every_extra(loco):
         assert all(f"\n{name} " in result.output for name in distributions)
 
 
+@pytest.mark.parametrize(("package", "module"), [("msgspec", "msgspec"), ("pyzmq", "zmq")])
+def test_doctor_names_a_required_package_that_cannot_be_imported(tmp_path, package, module):
+    (tmp_path / f"{module}.py").write_text("raise ImportError('libfoo.so: no such file')")
+    paths = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, "-m", "loco_stream", "doctor"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    broken = rf"^{package} +[\d.]+, BROKEN: ImportError\('libfoo.so: no such file'\)$"
+    assert re.search(broken, done.stdout, re.M), done.stdout
+
+
 def test_settings_are_parsed_as_python_literals():
     assert parse_settings(["a=1", "b=x", "c=1,2", "learning-rate=.5", "d=None", "e=a=b"]) == {
         "a": 1,
