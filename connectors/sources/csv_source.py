@@ -38,6 +38,7 @@ _KINDS = 64  # records that show which columns hold numbers; a part with a text 
 _GROUPED = re.compile(
     r"[-+]?\d{1,3}((,\d{3})+\.\d+|(\.\d{3})+,\d+|([ '\u00a0\u202f]\d{3})+([.,]\d+)?)"
 )
+_GZIP = ("\x1f\udc8b", "\x1f\x8b")  # first bytes, as UTF-8 and latin-1 read them
 _DELIMITERS = {"tab": "\t", "\\t": "\t"}
 
 
@@ -179,6 +180,8 @@ class CSVSource(TextSource):
         self._take_header(self._first_line(lines))
 
     def _take_header(self, line: str) -> None:
+        if line.startswith(_GZIP):
+            raise SourceError(f"{self.path} holds gzip data: its name must end in .gz")
         if undecoded(line):
             raise SourceError(
                 f"the header of {self.path} must be in {self._encoding.removesuffix('-sig')}; "

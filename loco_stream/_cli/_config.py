@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -178,12 +178,19 @@ def option_values(config: Mapping[str, Any], command: click.Command, path: str) 
     for name, value in {**shared, **own}.items():
         key = name.replace("_", "-")
         if key not in parameters:
-            raise ConfigError(
-                f"{path}: `{command.name}` has no option {name!r}{did_you_mean(key, parameters)}"
-            )
+            raise ConfigError(f"{path}: {_unknown(name, value, command, parameters)}")
         parameter = parameters[key]
         values[str(parameter.name)] = _value(key, parameter, value, path)
     return values
+
+
+def _unknown(name: str, value: object, command: click.Command, parameters: Iterable[str]) -> str:
+    """Return that there is no such option, or no such table of a command."""
+    if isinstance(value, Mapping):
+        tables = (*COMMANDS, *_PAIRS)
+        return f"there is no table [{name}]{did_you_mean(name.lower(), tables)}"
+    near = did_you_mean(name.replace("_", "-").lower(), parameters)
+    return f"`{command.name}` has no option {name!r}{near}"
 
 
 def _value(key: str, parameter: click.Parameter, value: object, path: str) -> object:

@@ -199,6 +199,16 @@ def test_columns_can_be_unlabelled_dropped_and_timed(table):
             "seconds since 1970 or an ISO 8601 date, got 'noon'; `time_format` reads other forms",
         ),
         (
+            gzip.compress(b"a,y\n1,2\n", mtime=0),
+            "target=y",
+            "holds gzip data: its name must end in .gz",
+        ),
+        (
+            gzip.compress(b"a,y\n1,2\n", mtime=0),
+            "target=y&encoding=latin-1",
+            "holds gzip data: its name must end in .gz",
+        ),
+        (
             b"gr\xf6\xdfe,y\n1,2\n",
             "target=y",
             "the header of .* must be in utf-8; `encoding` names",
