@@ -25,6 +25,7 @@ STEPS = (1, 5, 10, 24)
 HORIZON = STEPS[-1]
 SCORED_FROM = 0.25  # share of the series that is learned before errors count
 COVERAGE = 0.9
+MISSING = 0.1  # share of the values that is missing, in two rows of each table
 _LONGEST = 3000  # values of a series; SNARIMAX takes milliseconds for each
 
 
@@ -103,6 +104,21 @@ def _ours(y: Float64, period: int, seed: int) -> tuple[Float64, Float64 | None]:
     return model.learn_forecast_array(y, coverage=COVERAGE)
 
 
+def _with_gaps(y: Float64, period: int, seed: int) -> tuple[Float64, Float64 | None]:
+    gaps = y.copy()
+    gaps[np.random.default_rng(seed).random(len(y)) < MISSING] = np.nan
+    gaps[0] = y[0]
+    return _ours(gaps, period, seed)
+
+
+def _with_gaps_carried(y: Float64, period: int, seed: int) -> tuple[Float64, Float64 | None]:
+    """Give the last value for a missing one, as for a model that takes none."""
+    is_missing = np.random.default_rng(seed).random(len(y)) < MISSING
+    is_missing[0] = False
+    last = np.maximum.accumulate(np.where(is_missing, 0, np.arange(len(y))))
+    return _ours(y[last], period, seed)
+
+
 def _regressor_per_step(y: Float64, period: int, seed: int) -> tuple[Float64, Float64 | None]:
     """Forecast each of `STEPS` by a regressor of its own on the same inputs, taught late."""
     from loco_stream import LOCOForecaster, LOCORegressor
@@ -169,6 +185,8 @@ def _last_season(y: Float64, period: int, seed: int) -> tuple[Float64, Float64 |
 
 CONTENDERS: dict[str, Callable[..., tuple[Float64, Float64 | None]]] = {
     "LOCOForecaster": _ours,
+    "a tenth missing": _with_gaps,
+    "a tenth missing, last value given": _with_gaps_carried,
     "regressor per step": _regressor_per_step,
     "SNARIMAX": _river(_snarimax),
     "SNARIMAX without MA": _river(lambda period: _snarimax(period, q=0)),
@@ -176,7 +194,12 @@ CONTENDERS: dict[str, Callable[..., tuple[Float64, Float64 | None]]] = {
     "last value": _last_value,
     "last season": _last_season,
 }
-_SEEDED = ("LOCOForecaster", "regressor per step")
+_SEEDED = (
+    "LOCOForecaster",
+    "a tenth missing",
+    "a tenth missing, last value given",
+    "regressor per step",
+)
 
 
 def measure(series: str, contender: str, seed: int) -> dict[str, Any]:
