@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
@@ -26,7 +25,7 @@ from loco_stream.errors import SourceError
 
 BATCH = 1024  # rows
 _SLICE = 16  # rows that are Python values at a time: a text may be long
-_MARK_ROWS = 64  # first rows, and columns, by which a file is known again
+_FINGERPRINT_SIZE = 64  # first rows, and columns, by which a file is known again
 
 Table: TypeAlias = Any  # of pyarrow, which ships no types
 Batch: TypeAlias = Any
@@ -64,6 +63,7 @@ class ArrowSource(TableSource):
         if not first:
             raise SourceError(f"{path} must have at least one row, got columns only")
         self._set_columns(names, self._first_labels(first))
+        self._checksums = self._read_checksums()
 
     @abstractmethod
     def _open(self) -> Any:
@@ -76,28 +76,30 @@ class ArrowSource(TableSource):
     @property
     def fingerprint(self) -> dict[str, Any]:
         """Rows that were read, up to 64 of them, and a checksum of their values per column."""
-        n = min(self._row, _MARK_ROWS)
-        return {
-            "row": n,
-            "checksums": {name: _checksum(v[:n]) for name, v in self._beginning.items()},
-        }
+        n = min(self._row, _FINGERPRINT_SIZE)
+        return {"row": n, "checksums": {name: sums[n] for name, sums in self._checksums.items()}}
 
     def verify(self, fingerprint: Mapping[str, Any]) -> None:
         """Compare the first rows with a fingerprint, in the columns that both have."""
         n = fingerprint["row"]
         known = fingerprint["checksums"]
-        found = {name: _checksum(v[:n]) for name, v in self._beginning.items() if name in known}
-        if any(known[name] != checksum for name, checksum in found.items()):
+        found = {name: sums[: n + 1] for name, sums in self._checksums.items() if name in known}
+        if any(known[name] != sums[-1] for name, sums in found.items()):
             raise SourceError(
                 f"{self.path} must be the file that was read before: its first {n} rows are "
                 "different"
             )
 
-    @cached_property
-    def _beginning(self) -> dict[str, list[Any]]:
-        """Values of the first rows by column."""
-        first = list(self.records_of(next(self._safe_batches(0)).slice(0, _MARK_ROWS)))
-        return {name: [row[name] for row in first] for name in self._names[:_MARK_ROWS]}
+    def _read_checksums(self) -> dict[str, list[int]]:
+        """Return checksums of the first 0, 1, 2 ... values of each column."""
+        names = self._names[:_FINGERPRINT_SIZE]
+        batches = (batch.select(names) for batch in self._safe_batches(0))
+        rows = chain.from_iterable(map(self.records_of, batches))
+        checksums = {name: [0] for name in names}
+        for row in islice(rows, _FINGERPRINT_SIZE):
+            for name, sums in checksums.items():
+                sums.append(crc32(repr(row[name]).encode(), sums[-1]))
+        return checksums
 
     def close(self) -> None:
         """Close the file."""
@@ -181,10 +183,6 @@ class _BatchPart:
         """Yield the rows."""
         for i, record in enumerate(self._source.records_of(self._batch), self._start):
             yield f"row {i} of {self._source.name}", record
-
-
-def _checksum(values: list[Any]) -> int:
-    return crc32(repr(values).encode())
 
 
 def skipped(batches: Iterator[Batch], n: int) -> Iterator[Batch]:

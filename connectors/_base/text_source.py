@@ -70,6 +70,7 @@ class TextSource(TableSource):
         name = f"{scheme}:{self.path.name}"
         super().__init__(name, str(path), target, time_format, **options)
         self._lines: FileLines | None = None  # of the recording that is being read
+        self._checksums: dict[int, int] = {}  # of the rows up to the last two that were read
         self._expected: Mapping[str, int] | None = None  # fingerprint that it should have
         self._skipped: Mapping[str, int] = {}  # by the tail reader, up to the last row
         self._header_line = ""  # that the last row of a live stream is below
@@ -128,7 +129,10 @@ class TextSource(TableSource):
     ) -> Iterator[Record]:
         """Yield the records from number `start` on; compare those before with the fingerprint."""
         number = 0
+        checksum = 0
         for number, (line, record) in enumerate(records, 1):
+            self._checksums = {number - 1: checksum, number: lines.checksum}
+            checksum = lines.checksum
             if number > start:
                 self.location = f"line {line} of {self.path}"
                 yield record
@@ -152,7 +156,8 @@ class TextSource(TableSource):
         if self._tail is not None:
             return None
         checksum = self._read_mark() if self._mark is None else self._mark
-        return {"row": self._row, "checksum": checksum}
+        # A row may have been read that is not due yet
+        return {"row": self._row, "checksum": self._checksums.get(self._row, checksum)}
 
     def _read_mark(self) -> int:
         return 0 if self._lines is None else self._lines.checksum

@@ -12,12 +12,14 @@ import zipfile
 import numpy as np
 import pyarrow
 import pyarrow.feather
+import pyarrow.ipc
 import pyarrow.parquet
 import pytest
 
 from loco_stream import LOCOClassifier, StreamEngine
 from loco_stream.connectors import CSVSource, JSONLSource, NPYSource, open_source
 from loco_stream.errors import SourceError
+from loco_stream.stream import Sample
 
 
 def limited(*command):
@@ -212,6 +214,45 @@ def test_an_arrow_file_whose_texts_lie_beyond_its_end_is_refused(tmp_path):
     path.write_bytes(content.replace(offsets, np.array([0, 2, 2**30], "<i4").tobytes()))
     with pytest.raises(SourceError, match="cannot read"):
         list(open_source(f"arrow:{path}?target=y"))
+
+
+def test_the_fingerprint_of_an_arrow_stream_reads_no_row_twice(tmp_path):
+    path = tmp_path / "rows.arrows"
+    table = pyarrow.table({"a": np.arange(500.0), "y": np.arange(500) % 2})
+    with pyarrow.ipc.new_stream(str(path), table.schema) as writer:
+        writer.write_table(table, max_chunksize=10)
+    source = open_source(f"arrow:{path}?target=y")
+    found = []
+    fingerprints = []
+    for event in source.read_blocks():
+        found += [event.x["a"]] if isinstance(event, Sample) else event.X[:, 0].tolist()
+        if len(found) > 40:
+            fingerprints.append(source.fingerprint)
+    assert found == list(range(500))
+    assert fingerprints[-1]["row"] == 64
+    changed = table.set_column(0, "a", pyarrow.array([*range(40), *range(460)], pyarrow.float64()))
+    with pyarrow.ipc.new_stream(str(path), table.schema) as writer:
+        writer.write_table(changed)
+    with pytest.raises(SourceError, match="its first 64 rows are different"):
+        open_source(f"arrow:{path}?target=y").verify(fingerprints[-1])
+
+
+def test_a_paced_recording_has_the_fingerprint_of_the_rows_that_it_has_yielded(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("a,y\n" + "".join(f"{i},{i % 2}\n" for i in range(20)))
+    source = open_source(f"csv:{path}?target=y&rate=3")
+    rows = iter(source)
+    for event in rows:
+        fingerprint = source.fingerprint
+        if not isinstance(event, Sample) and fingerprint["row"] == 3:  # it waits for the next row
+            break
+    else:
+        pytest.fail("it never waited")
+    rows.close()
+    again = open_source(f"csv:{path}?target=y&rate=2000")
+    again.verify(fingerprint)
+    again.seek({"row": 3})
+    assert sum(isinstance(event, Sample) for event in again) == 17
 
 
 def save_npz(path, X, y):
