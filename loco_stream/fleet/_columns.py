@@ -9,7 +9,6 @@ from collections.abc import Hashable, Sequence
 from loco_stream.engine._column_counts import SenderColumns, first_sentences
 from loco_stream.engine._text_columns import TextColumns
 from loco_stream.fleet._rows import LABELS, KeyRows
-from loco_stream.stream import Block, Event, Sample
 
 _log = logging.getLogger("loco_stream.fleet.columns")
 
@@ -30,25 +29,18 @@ class FleetColumns:
         self._next_look = 0.0
         self._logged: set[Hashable] = set()
 
-    def count(self, events: Sequence[Event]) -> None:
-        """Count the rows of a stream."""
-        for event in events:
-            if isinstance(event, Sample):
-                self._columns.all.count_row(event.x)
-            elif isinstance(event, Block):
-                self._columns.all.count_block(event.X, event.features)
-
-    def count_keys(self, batch: Sequence[KeyRows]) -> None:
-        """Count the rows of each key."""
+    def count(self, batch: Sequence[KeyRows]) -> None:
+        """Count rows, which no longer have the column of the key."""
         for rows in batch:
-            counts = None if rows.kind == LABELS else self._columns.of(rows.key)
-            if counts is None:
+            if rows.kind == LABELS:
                 continue
-            if isinstance(rows.X, list):
-                for x in rows.X:
-                    counts.count_row(x)
-            elif rows.features is not None:
-                counts.count_block(rows.X, rows.features)
+            of_key = self._columns.of(rows.key)
+            for counts in [self._columns.all] if of_key is None else [self._columns.all, of_key]:
+                if isinstance(rows.X, list):
+                    for x in rows.X:
+                        counts.count_row(x)
+                elif rows.features is not None:
+                    counts.count_block(rows.X, rows.features)
 
     def look(self) -> None:
         """Log once that a column of a live source comes no longer."""

@@ -343,7 +343,6 @@ class FleetRunner:
         valid = validate_events(events, self.fleet.task, self._missing, is_stored=True)
         self._counts.n_fill_values += valid.n_fill_values
         self._admission.admit(valid, self.fleet.task)
-        self._columns.count(valid.events)
         if valid.n_refused:
             self._counts.n_refused += valid.n_refused
             self._counts.last_refusal = valid.reason
@@ -357,7 +356,7 @@ class FleetRunner:
         self._columns.look()
 
     def _learn(self, batch: Sequence[KeyRows]) -> None:
-        self._columns.count_keys(batch)
+        self._columns.count(batch)
         for rows, result in zip(batch, self.fleet.process(batch), strict=True):
             if result.refusal is not None:
                 continue
