@@ -9,7 +9,7 @@ from loco_stream._persistence.content import Config, State
 
 _MAX_DRIFTS = 1000  # kept for the report
 _STABLE = {"concept": "stable", "input": "stable"}
-_SUBJECTS = {"concept": "concept", "input": "inputs"}
+_SUBJECTS = {"concept": "concept", "input": "inputs", "boundary": "task"}
 
 
 @dataclass(frozen=True, slots=True)
