@@ -298,19 +298,21 @@ def _bounded_target(settings, state, scratch, value, late, ticket):
         at_the_time = _next_value(settings, state, scratch, scratch.then)
     residual = abs(value - at_the_time)
     previous = next_value.last_value(state.next_value, 0)
-    value = intervals.bounded_target(state.residuals, state.target, 0, value, predicted, previous)
+    bounded = intervals.bounded_target(state.residuals, state.target, 0, value, predicted)
+    scratch.values.learned[0] = intervals.followed_target(
+        state.target, 0, value, bounded, predicted, previous
+    )
     intervals.learn_residual(state.residuals, residual)
-    return value
+    return bounded
 
 
 @kernel
-def _learn_next_value(state, scratch, value):
-    """Learn from the value what the stream's next row is answered by."""
+def _learn_next_value(state, scratch):
+    """Learn from the target what the stream's next row is answered by."""
     own = state.next_value
     errors = state.delayed_values.errors
     is_delayed = state.delayed.is_delayed > 0.0
     scratch.values.shares[0] = next_value.observation_share(errors, is_delayed)
-    scratch.values.learned[0] = value
     next_value.learn_values(own, scratch.values, state.target, 1)
 
 
@@ -487,7 +489,7 @@ def _learn(settings, state, scratch, observed, late, ticket, dormant):
     _set_target(settings, state, scratch, label, value)
     if settings.regression:
         if not is_new and settings.n_lags > 0:
-            _learn_next_value(state, scratch, value)
+            _learn_next_value(state, scratch)
         next_value.keep_value(state.next_value, 0, known_value)
     ensemble.write_error(settings, state, scratch, scratch.now)
     computed = scratch.now

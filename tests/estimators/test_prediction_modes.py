@@ -144,6 +144,16 @@ def test_a_level_far_beyond_the_earlier_ones_is_followed_from_its_third_row_on(k
     assert errors[803:].max() < 10.0
 
 
+def test_a_few_wrong_values_in_a_row_change_hardly_anything():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(1700, 4))
+    y = X @ rng.normal(size=4) + 0.1 * rng.normal(size=1700)
+    wrong = y.copy()
+    wrong[1500:1503] = -9999.0
+    errors = [np.abs(LOCORegressor(seed=1).learn_predict_array(X, z) - y) for z in (y, wrong)]
+    assert errors[1][1503:1603].mean() < 1.2 * errors[0][1503:1603].mean()
+
+
 @pytest.mark.parametrize("method", ["predict_one", "predict_proba_one"])
 def test_a_misspelt_mode_is_refused(method):
     """River's signature lets any keyword pass; this one would change the answer."""

@@ -51,9 +51,12 @@ class Scale:
         clip = encoding.CLIP
         return z if abs(z) <= clip else math.copysign(clip + math.log(abs(z) / clip), z)
 
-    def take(self, value):
+    def widen(self, value):
         self.low = min(self.low, value)
         self.high = max(self.high, value)
+
+    def take(self, value):
+        self.widen(value)
         mean, variance = self.statistics
         if not self.has_settled:
             self.values.append(value)

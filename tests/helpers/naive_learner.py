@@ -832,9 +832,6 @@ class Learner:
             rank = min(math.ceil((n + 1) * intervals.REACH_QUANTILE), n)
             reach = intervals.REACH * ordered[rank - 1]
         reach = max(reach, math.sqrt(self.target.statistics[1]))
-        before = self.recent_values.known[0] if self.recent_values.known else predicted
-        if (before - predicted) * (y - predicted) > 0.0:
-            reach = max(reach, abs(before - predicted))
         residual = abs(y - row.next_value(known))
         for level, coverage in enumerate(COVERAGES):
             radius = self.radius(level)
@@ -844,12 +841,23 @@ class Learner:
         self.risks = np.clip(self.risks, 0.0, 1.0)
         self.residuals.append(residual)
         bounded = min(max(y, predicted - reach), predicted + reach)
+        followed = self.followed_target(y, bounded, predicted)
         if deviation > 0.0 and self.settings.n_lags:
-            z = (bounded - mean) / deviation
+            z = (followed - mean) / deviation
             late = self.delayed_values
             share = LATE_SHARE * late.evidence_share() if late.in_use else 1.0
             self.recent_values.learn(row.scores[0], known, z, mean, deviation, share=share)
         return bounded
+
+    def followed_target(self, y, bounded, predicted):
+        """Return the target as the next answers may follow it; widen their range by it."""
+        previous = self.recent_values.known[0] if self.recent_values.known else predicted
+        if bounded == y or (previous - predicted) * (y - predicted) <= 0.0:
+            return bounded
+        reach = max(abs(bounded - predicted), abs(previous - predicted))
+        followed = min(max(y, predicted - reach), predicted + reach)
+        self.target.widen(followed)
+        return followed
 
     def radius(self, level):
         """Return the half width of the interval of a coverage."""

@@ -91,12 +91,11 @@ def _reach(residuals):
 
 
 @kernel
-def bounded_target(residuals, statistics, j, value, predicted, previous):
+def bounded_target(residuals, statistics, j, value, predicted):
     """Return a value of target `j`, as far from its prediction as the residuals reach.
 
-    An outlier counts as one large residual and not as its size. A new level is followed: a second
-    value as far off on the same side counts in full, and the reach grows as soon as a few residuals
-    are large.
+    An outlier counts as one large residual and not as its size; a new level is learned, since the
+    reach grows as soon as a few residuals are large.
 
     Parameters
     ----------
@@ -104,13 +103,34 @@ def bounded_target(residuals, statistics, j, value, predicted, previous):
         `ResidualState` of the target, before it keeps the residual of this value.
     statistics, j
         As in `value_of`.
-    value, predicted, previous
-        float64: the value, its prediction, and the value known before it; NaN for none.
+    value, predicted
+        float64.
     """
     reach = max(_reach(residuals), deviation_of(statistics, j))
-    if (previous - predicted) * (value - predicted) > 0.0:
-        reach = max(reach, abs(previous - predicted))
     return min(max(value, predicted - reach), predicted + reach)
+
+
+@kernel
+def followed_target(statistics, j, value, bounded, predicted, previous):
+    """Return a value as the next answers may follow it, and widen the range of answers by it.
+
+    A single outlier counts as far as it is learned. A second value on the same side counts as far
+    as the first one lay: it may be a new level. Neither mean nor scale of the target moves.
+
+    Parameters
+    ----------
+    statistics, j
+        As in `value_of`.
+    value, bounded, predicted, previous
+        float64: the value, what `bounded_target` makes of it, its prediction, and the value known
+        before it; NaN for none.
+    """
+    if bounded != value and (previous - predicted) * (value - predicted) > 0.0:
+        reach = max(abs(bounded - predicted), abs(previous - predicted))
+        bounded = min(max(value, predicted - reach), predicted + reach)
+        statistics.lowest[j] = min(statistics.lowest[j], bounded)
+        statistics.highest[j] = max(statistics.highest[j], bounded)
+    return bounded
 
 
 @kernel

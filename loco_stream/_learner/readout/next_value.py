@@ -38,7 +38,7 @@ ERROR_RATE = 0.005  # of the mean squared errors
 MAX_ERROR = 16.0  # squared error that counts
 MIN_ERROR = 1e-4  # mean square of the best
 MAX_STEP = 8.0  # that one row changes a log-weight by
-MAX_OUTPUT = 10.0  # in standard deviations, of what no two successive values show
+MAX_OUTPUT = 10.0  # in standard deviations; the last value may lie beyond, see `_last_output`
 HEAD_START = 2.0  # of the others before the models, in log-weight: of few rows these know least
 LATE_SHARE = 0.2  # of the evidence of late values that counts
 JOINT_TARGETS = 32  # whose values are inputs of the joint models at most
@@ -122,7 +122,7 @@ class NextValueScratch(NamedTuple):
     outputs: of each expert
     mixed: the answers; expected: those by what is known now, where a value is late
     shares: of an observation that the row is for each target
-    learned: values as far as they count, in their units; then standardised; NaN: not learned
+    learned: values as they may be followed, in their units; then standardised; NaN: not learned
     buffer: working memory of the joint models, a number per target
     """
 

@@ -206,7 +206,7 @@ def _bounded_value(targets, heads, j, slot, value, now):
     residual = abs(value - heads.forecasts[slot, j])
     _compare(heads, j, slot, value)
     _adapt_scales(heads, j, slot, residual)
-    value = intervals.bounded_target(residuals, statistics, j, value, predicted, math.nan)
+    value = intervals.bounded_target(residuals, statistics, j, value, predicted)
     intervals.keep_residual(residuals, residual)
     return value
 

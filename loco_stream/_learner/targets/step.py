@@ -99,7 +99,7 @@ def _write_answers(model, mode, answers, radii):
 
 @kernel
 def _bounded_target(targets, j, value, previous, now, then):
-    """Keep the residual of target `j`; return the value, as far from its prediction as they reach.
+    """Keep the residual of target `j`; return the value as it is learned and as it is followed.
 
     A target without values so far has no residual.
 
@@ -114,14 +114,15 @@ def _bounded_target(targets, j, value, previous, now, then):
     """
     statistics = targets.statistics
     if statistics.n_values[j] == 0.0:
-        return value
+        return value, value
     own = targets.residuals
     residuals = ResidualState(own.counters[j], own.recent[j], own.ordered[j], own.risks[j])
     predicted = value_of(statistics, j, now)
     residual = abs(value - value_of(statistics, j, then))
-    value = intervals.bounded_target(residuals, statistics, j, value, predicted, previous)
+    bounded = intervals.bounded_target(residuals, statistics, j, value, predicted)
     intervals.learn_residual(residuals, residual)
-    return value
+    followed = intervals.followed_target(statistics, j, value, bounded, predicted, previous)
+    return bounded, followed
 
 
 @kernel
@@ -165,9 +166,10 @@ def _set_targets(state, scratch, targets, values):
         value = values[j]
         previous = next_value.last_value(own, j)
         now = answers.expected[j]
-        values[j] = _bounded_target(targets, j, value, previous, now, answers.mixed[j])
+        bounded, followed = _bounded_target(targets, j, value, previous, now, answers.mixed[j])
         next_value.keep_value(own, j, value)
-        answers.learned[j] = values[j]
+        values[j] = bounded
+        answers.learned[j] = followed
         scratch.target[j] = standardised(targets.statistics, j, values[j])
     return n_known
 
