@@ -70,7 +70,7 @@ class TextSource(TableSource):
         name = f"{scheme}:{self.path.name}"
         super().__init__(name, str(path), target, time_format, **options)
         self._lines: FileLines | None = None  # of the recording that is being read
-        self._checksums: dict[int, int] = {}  # of the rows up to the last two that were read
+        self._before = (0, 0)  # rows before the one that was read last, and their checksum
         self._expected: Mapping[str, int] | None = None  # fingerprint that it should have
         self._skipped: Mapping[str, int] = {}  # by the tail reader, up to the last row
         self._header_line = ""  # that the last row of a live stream is below
@@ -131,7 +131,7 @@ class TextSource(TableSource):
         number = 0
         checksum = 0
         for number, (line, record) in enumerate(records, 1):
-            self._checksums = {number - 1: checksum, number: lines.checksum}
+            self._before = (number - 1, checksum)
             checksum = lines.checksum
             if number > start:
                 self.location = f"line {line} of {self.path}"
@@ -156,8 +156,9 @@ class TextSource(TableSource):
         if self._tail is not None:
             return None
         checksum = self._read_mark() if self._mark is None else self._mark
-        # A row may have been read that is not due yet
-        return {"row": self._row, "checksum": self._checksums.get(self._row, checksum)}
+        n_before, checksum_before = self._before
+        is_ahead = self._row == n_before > 0  # a row was read that is not due yet
+        return {"row": self._row, "checksum": checksum_before if is_ahead else checksum}
 
     def _read_mark(self) -> int:
         return 0 if self._lines is None else self._lines.checksum
