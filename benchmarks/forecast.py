@@ -104,18 +104,21 @@ def _ours(y: Float64, period: int, seed: int) -> tuple[Float64, Float64 | None]:
     return model.learn_forecast_array(y, coverage=COVERAGE)
 
 
+def _is_missing(n: int, seed: int) -> NDArray[np.bool_]:
+    """Return which of n values are missing; the first one is known."""
+    is_missing = np.random.default_rng(seed).random(n) < MISSING
+    is_missing[0] = False
+    return is_missing
+
+
 def _with_gaps(y: Float64, period: int, seed: int) -> tuple[Float64, Float64 | None]:
-    gaps = y.copy()
-    gaps[np.random.default_rng(seed).random(len(y)) < MISSING] = np.nan
-    gaps[0] = y[0]
-    return _ours(gaps, period, seed)
+    return _ours(np.where(_is_missing(len(y), seed), np.nan, y), period, seed)
 
 
 def _with_gaps_carried(y: Float64, period: int, seed: int) -> tuple[Float64, Float64 | None]:
     """Give the last value for a missing one, as for a model that takes none."""
-    is_missing = np.random.default_rng(seed).random(len(y)) < MISSING
-    is_missing[0] = False
-    last = np.maximum.accumulate(np.where(is_missing, 0, np.arange(len(y))))
+    known = np.where(_is_missing(len(y), seed), 0, np.arange(len(y)))
+    last = np.maximum.accumulate(known)
     return _ours(y[last], period, seed)
 
 

@@ -198,7 +198,7 @@ def results_of_depth() -> dict[str, list[float]]:
 
 def draw_depth() -> None:
     """Draw what LOCO changes: accuracy of deep networks."""
-    styles = {  # the first two lines coincide: a wide one below a narrow one
+    styles = {  # the first two coincide: the default is drawn wide to show behind the other
         "default": ("LOCO, default", {"color": ORANGE, "linewidth": 5}),
         "paper's credit": ("LOCO, the paper's credit", {"color": BLUE, "linestyle": "--"}),
         "frozen": ("frozen layers", {"color": LIGHT}),

@@ -83,8 +83,8 @@ class ArrowSource(TableSource):
         """Compare the first rows with a fingerprint, in the columns that both have."""
         n = fingerprint["row"]
         known = fingerprint["checksums"]
-        found = {name: sums[: n + 1] for name, sums in self._checksums.items() if name in known}
-        if any(known[name] != sums[-1] for name, sums in found.items()):
+        sums = {name: sums for name, sums in self._checksums.items() if name in known}
+        if any(len(of) <= n or of[n] != known[name] for name, of in sums.items()):
             raise SourceError(
                 f"{self.path} must be the file that was read before: its first {n} rows are "
                 "different"

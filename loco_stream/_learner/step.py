@@ -534,7 +534,7 @@ def _learn(settings, state, scratch, observed, late, ticket, dormant):
 
 @kernel
 def begin_row(settings, state, scratch, times, i, ticket):
-    """Write what the rows before left to row `i`, or to the one of a ticket.
+    """Load the context of row `i`: that of the stream, or the one kept in a ticket.
 
     Return its time, whether its context is fresh, and its share of a step. `times` as in `run`.
     """
@@ -552,7 +552,7 @@ def begin_row(settings, state, scratch, times, i, ticket):
 
 @kernel
 def _prepare_context(settings, state, scratch, t, fresh, ticket):
-    """Write what the rows before left to the row at `t`, or to the one of a ticket."""
+    """Load the context of the row at `t`: that of the stream, or that in a ticket."""
     if len(ticket) > 0:
         read_context(settings, state, scratch, ticket)
         scratch.cache.valid_for = -1
@@ -567,7 +567,7 @@ def _prepare_context(settings, state, scratch, t, fresh, ticket):
 
 @kernel
 def advance_context(state, scratch, t):
-    """Make the row in scratch, whose time is `t` (float64), the one that the next row follows."""
+    """Advance the context past the row in scratch, whose time is `t` (float64)."""
     traces.advance(state.context, t, scratch.clean.traces)
     keep_means(state, scratch)
     push_code(state.context.ring, scratch.lagged)

@@ -1,4 +1,4 @@
-"""Counts the values of columns, and finds columns that come no longer."""
+"""Counts the values of columns, and finds columns that are no longer sent."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ColumnCounts:
     value.
 
     takes_text: whether the model learns from texts
-    is_left_out: whether the engine leaves out a column, which then comes no longer
+    is_left_out: whether the engine leaves out a column, which is then not missed
 
     Examples
     --------
@@ -157,7 +157,7 @@ class ColumnCounts:
 
     @property
     def lost(self) -> dict[Hashable, str]:
-        """A sentence per feature that came, and whose values come no longer."""
+        """A sentence per feature that had values and has none any more."""
         self._flush_names()
         return {**self._without_values(), **self._absent_names()}
 
@@ -274,7 +274,7 @@ class SenderColumns:
 
     @property
     def lost(self) -> dict[Hashable, str]:
-        """A sentence per column that comes no longer: from anybody, or from a sender."""
+        """A sentence per column that is no longer sent: by all senders, or by one."""
         for sender in self._counted:
             self._lost[sender] = self._by_sender[sender].lost
         self._counted.clear()

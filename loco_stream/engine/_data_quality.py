@@ -29,7 +29,7 @@ class DataQuality:
 
     source: its `skipped`, `stats` and `last_error` are included
     takes_text: whether the model learns from texts
-    is_left_out: whether the engine leaves out a column, which then comes no longer
+    is_left_out: whether the engine leaves out a column, which is then not missed
 
     Examples
     --------
@@ -69,7 +69,7 @@ class DataQuality:
 
     @property
     def lost(self) -> dict[Hashable, str]:
-        """A sentence per feature that came, and whose values come no longer."""
+        """A sentence per feature that had values and has none any more."""
         return self._columns.lost
 
     def count_request(self, names: Iterable[Hashable], known: Features | None, rows: int) -> None:

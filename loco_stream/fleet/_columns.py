@@ -1,4 +1,4 @@
-"""Finds columns that come no longer, from all keys of a fleet or from one."""
+"""Finds columns that are no longer sent, by all keys of a fleet or by one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from loco_stream.fleet._rows import LABELS, KeyRows
 
 _log = logging.getLogger("loco_stream.fleet.columns")
 
-_LOOK_SECONDS = 1.0
+_CHECK_SECONDS = 1.0
 
 
 class FleetColumns:
@@ -20,13 +20,13 @@ class FleetColumns:
 
     takes_text: whether the models learn from texts
     text_columns: knows which columns are left out
-    is_live: whether a column that comes no longer is logged at once, as no end is near
+    is_live: whether a column that is no longer sent is logged during the run
     """
 
     def __init__(self, takes_text: bool, text_columns: TextColumns, is_live: bool) -> None:
         self._columns = SenderColumns("key", takes_text, text_columns.is_left_out)
         self._is_live = is_live
-        self._next_look = 0.0
+        self._next_check = 0.0
         self._logged: set[Hashable] = set()
 
     def count(self, batch: Sequence[KeyRows]) -> None:
@@ -42,17 +42,17 @@ class FleetColumns:
                 elif rows.features is not None:
                     counts.count_block(rows.X, rows.features)
 
-    def look(self) -> None:
-        """Log once that a column of a live source comes no longer."""
+    def log_lost(self) -> None:
+        """Log once that a column of a live source is no longer sent."""
         now = time.monotonic()
-        if not self._is_live or now < self._next_look:
+        if not self._is_live or now < self._next_check:
             return
-        self._next_look = now + _LOOK_SECONDS
+        self._next_check = now + _CHECK_SECONDS
         for name, sentence in self._columns.lost.items():
             if name not in self._logged:
                 self._logged.add(name)
                 _log.warning("%s", sentence)
 
     def sentences(self) -> list[str]:
-        """Return sentences about the columns that come no longer."""
+        """Return sentences about the columns that are no longer sent."""
         return list(first_sentences(list(self._columns.lost.values()), "more columns are lost"))

@@ -353,7 +353,7 @@ class FleetRunner:
         for part in self._replies.steps(valid.events):
             routed = map(self._limits.admit, self._router.route(part))
             self._learn([rows for rows in routed if rows is not None])
-        self._columns.look()
+        self._columns.log_lost()
 
     def _learn(self, batch: Sequence[KeyRows]) -> None:
         self._columns.count(batch)

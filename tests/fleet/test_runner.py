@@ -307,7 +307,7 @@ def test_columns_that_come_no_longer_are_logged_and_reported(tmp_path, caplog, r
         with caplog.at_level("WARNING", "loco_stream.fleet"):
             report = runner.run()
             runner._columns._next_look = 0.0
-            runner._columns.look()
+            runner._columns.log_lost()
     who, n = ("key 2: ", 150) if renamed == {2} else ("", 600)
     sentence = (
         f"{who}column 'temp' came with each of the first {n} rows, and with none of the {n} rows "
