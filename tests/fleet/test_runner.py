@@ -306,7 +306,7 @@ def test_columns_that_come_no_longer_are_logged_and_reported(tmp_path, caplog, r
         runner = FleetRunner(fleet, SourceReader(source), "device")
         with caplog.at_level("WARNING", "loco_stream.fleet"):
             report = runner.run()
-            runner._columns._next_look = 0.0
+            runner._columns._next_check = 0.0
             runner._columns.log_lost()
     who, n = ("key 2: ", 150) if renamed == {2} else ("", 600)
     sentence = (
