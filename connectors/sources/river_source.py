@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from loco_stream._problems import OF_RIVER, plain_label
 from loco_stream._text import did_you_mean
 from loco_stream.connectors._base.connector import Connector
@@ -62,20 +64,18 @@ class RiverSource(RowSource):
         super().__init__(f"river:{label}", Schema(OF_RIVER.get(dataset.task, "classification")))
         self.dataset = dataset
         self.n_rows = dataset.n_samples
-        self._params = params
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:
-        """The name of the dataset and its arguments as text."""
-        arguments = {key: str(value) for key, value in sorted(self._params.items())}
-        return {"dataset": self.name, "arguments": arguments}
+        """The class of the dataset and its arguments."""
+        return _identity(self.dataset)
 
     def verify(self, fingerprint: Mapping[str, Any]) -> None:
         """Raise `SourceError` if this is another dataset, or has other arguments."""
         if fingerprint != self.fingerprint:
-            before = _spelled(fingerprint)
             raise SourceError(
-                f"{_spelled(self.fingerprint)} must be the dataset that was read before, {before}"
+                f"{_call_text(self.fingerprint)} must be the dataset that was read before, "
+                f"{_call_text(fingerprint)}"
             )
 
     def _rows(self, start: int) -> Iterator[SourceRow]:
@@ -93,9 +93,31 @@ class RiverSource(RowSource):
                 del rows
 
 
-def _spelled(fingerprint: Mapping[str, Any]) -> str:
-    options = "&".join(f"{key}={value}" for key, value in fingerprint["arguments"].items())
-    return f"{fingerprint['dataset']}{'?' * bool(options)}{options}"
+def _identity(dataset: Any) -> dict[str, Any]:
+    """Return the class of a dataset and its arguments, as values that a checkpoint can hold."""
+    names = inspect.signature(type(dataset)).parameters
+    arguments = {name: _plain_argument(getattr(dataset, name, None)) for name in names}
+    return {"dataset": type(dataset).__name__, "arguments": arguments}
+
+
+def _plain_argument(value: Any) -> Any:
+    from river.datasets.base import Dataset
+
+    if isinstance(value, Dataset):
+        return _identity(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain_argument(element) for element in value]
+    if value is None or isinstance(value, (str, int, float, np.generic)):
+        return plain_scalar(value)
+    return type(value).__name__  # the text of other objects may differ in each process
+
+
+def _call_text(value: Any) -> str:
+    """Return an argument as it is written, a dataset as ``SEA(variant=2, seed=1)``."""
+    if not isinstance(value, Mapping):
+        return repr(value)
+    arguments = (f"{name}={_call_text(given)}" for name, given in value["arguments"].items())
+    return f"{value['dataset']}({', '.join(arguments)})"
 
 
 def _time_of(x: Mapping[Any, Any]) -> float:
@@ -128,7 +150,7 @@ def _build(name: str, params: Mapping[str, object]) -> Any:
         if name.startswith("synth."):
             next(iter(copy.deepcopy(dataset)))  # generators check their arguments only here
     except (ValueError, TypeError, AttributeError, IndexError, KeyError, ZeroDivisionError) as e:
-        texts = [f"{key}={value!r}" for key, value in arguments.items()]
+        texts = [f"{key}={_call_text(_plain_argument(value))}" for key, value in arguments.items()]
         spelled = ", ".join(texts) or "its defaults"
         raise ConfigError(f"river:{name} refuses {spelled}: {e}") from None
     return dataset

@@ -55,8 +55,23 @@ def test_every_generator_resumes_from_its_row(name):
 def test_another_dataset_cannot_be_resumed(other):
     fingerprint = open_source("river:synth.SEA?seed=1").fingerprint
     open_source("river:synth.SEA?seed=1").verify(fingerprint)
-    with pytest.raises(SourceError, match=r"was read before, river:synth\.SEA\?seed=1$"):
+    before = r"was read before, SEA\(variant=0, noise=0\.0, seed=1\)$"
+    with pytest.raises(SourceError, match=before):
         open_source(f"river:{other}").verify(fingerprint)
+
+
+def test_a_dataset_is_recognised_by_its_class_and_resolved_arguments():
+    given = open_source("river:synth.SEA?seed=0&noise=0&variant=02").fingerprint
+    RiverSource("synth.SEA", variant=np.int64(2)).verify(given)
+    RiverSource(synth.SEA(variant=2, seed=0)).verify(given)
+    with pytest.raises(SourceError, match="variant=3"):
+        RiverSource(synth.SEA(variant=3, seed=0)).verify(given)
+    nested = "river:synth.ConceptDriftStream?stream=SEA()&drift_stream=SEA(variant=2)&position="
+    before = open_source(f"{nested}20").fingerprint
+    open_source(f"{nested}20&seed=0").verify(before)
+    for other in (f"{nested}30", f"{nested.replace('2', '3')}20"):
+        with pytest.raises(SourceError, match="must be the dataset that was read before"):
+            open_source(other).verify(before)
 
 
 def test_rows_are_those_of_river():
@@ -110,6 +125,7 @@ def test_numpy_dates_of_any_unit_become_seconds(unit):
             ConfigError,
             "must be a generator",
         ),
+        ("river:synth.ConceptDriftStream?stream=SEA()", ConfigError, r"stream=SEA\(variant=0, "),
         ("river:synth.ConceptDriftStream?stream=SEA(seed=open)", ConfigError, "`stream` must be"),
         ("river:synth.Logical", SourceError, "got several"),
         ("river:", ConfigError, "an address after 'river:'"),
