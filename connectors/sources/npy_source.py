@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -93,6 +94,7 @@ class NPYSource(NumberedSource):
         self._X = X
         self._columns = columns
         self._features = tuple(map(str, columns))
+        self._by_role = roles
         self._y = roles.get("y")
         self._times = roles.get("t")
         self._ids = roles.get("sequence")
@@ -107,19 +109,28 @@ class NPYSource(NumberedSource):
         super().__init__(f"npy:{Path(path).name}", Schema(problem, self._features), Pace(rate))
 
     @property
-    def fingerprint(self) -> dict[str, int]:
-        """``{"row": n, "checksum": c}`` of the first n rows, up to 64 of those that were read."""
+    def fingerprint(self) -> dict[str, Any]:
+        """Rows that were read, up to 64 of them, and a checksum of their values per array."""
         n = min(self._row, _MARK_ROWS)
-        return {"row": n, "checksum": crc32(self._X[:n].tobytes())}
+        return {"row": n, "checksums": self._checksums(n)}
 
-    def verify(self, fingerprint: Mapping[str, int]) -> None:
-        """Compare the first rows with a fingerprint."""
+    def _checksums(self, n: int) -> dict[str, int]:
+        """Return a checksum of the first n rows of each array."""
+        # the values, not the bytes: those of texts depend on the longest text of the file
+        texts = {name: repr(values[:n].tolist()) for name, values in self._by_role.items()}
+        checksums = {_ROLES[name]: crc32(text.encode()) for name, text in texts.items()}
+        return {"row": crc32(self._X[:n].tobytes()), **checksums}
+
+    def verify(self, fingerprint: Mapping[str, Any]) -> None:
+        """Compare the first rows with a fingerprint, in the arrays that both have."""
         n = fingerprint["row"]
-        if crc32(self._X[:n].tobytes()) != fingerprint["checksum"]:
-            raise SourceError(
-                f"{self._path} must be the file that was read before: its first {n} rows are "
-                "different"
-            )
+        known = fingerprint["checksums"]
+        for name, checksum in self._checksums(n).items():
+            if known.get(name, checksum) != checksum:
+                raise SourceError(
+                    f"{self._path} must be the file that was read before: its first {n} {name}s "
+                    "are different"
+                )
 
     def seek(self, position: Position) -> None:
         """Go to ``{"row": n}``; a file of fewer rows is another one."""

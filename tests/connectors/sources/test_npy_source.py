@@ -54,6 +54,36 @@ def test_archives_and_separate_labels(tmp_path):
     assert next(iter(NPYSource(tmp_path / "x.npy"))).y is None
 
 
+def test_a_resumed_run_refuses_other_labels(tmp_path):
+    rows = tmp_path / "x.npy"
+    labels = tmp_path / "y.npy"
+    np.save(rows, np.ones((6, 3)))
+    np.save(labels, np.array(["a", "b", "a"] * 2))
+    source = NPYSource(rows, labels=labels, block=4)
+    next(iter(source))
+    before = source.fingerprint
+    np.save(labels, np.array(["a", "b", "a", "a", "a longer label", "b"]))
+    NPYSource(rows, labels=labels).verify(before)
+    NPYSource(rows).verify(before)
+    np.save(labels, np.array(["a", "a", "b"] * 2))
+    with pytest.raises(SourceError, match="its first 4 labels are different"):
+        NPYSource(rows, labels=labels).verify(before)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("y", "label"), ("t", "time"), ("sequence", "sequence")]
+)
+def test_a_resumed_run_refuses_an_archive_with_another_array(tmp_path, name, text):
+    path = tmp_path / "r.npz"
+    arrays = {"X": np.ones((4, 2)), "y": np.arange(4), "t": np.arange(4), "sequence": np.arange(4)}
+    np.savez(path, **arrays)
+    source = NPYSource(path)
+    next(iter(source))
+    np.savez(path, **{**arrays, name: np.arange(4)[::-1]})
+    with pytest.raises(SourceError, match=f"its first 4 {text}s are different"):
+        NPYSource(path).verify(source.fingerprint)
+
+
 def test_bad_files_are_refused(tmp_path):
     np.save(tmp_path / "o.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(SourceError, match="must be an array of numbers"):
