@@ -185,12 +185,17 @@ class _BatchPart:
             yield f"row {i} of {self._source.name}", record
 
 
-def skipped(batches: Iterator[Batch], n: int) -> Iterator[Batch]:
-    """Yield batches of at most `BATCH` rows without the first `n` rows of all."""
+def skipped(path: Path, batches: Iterator[Batch], n: int) -> Iterator[Batch]:
+    """Yield batches of at most `BATCH` rows without the first `n` rows of all.
+
+    Raises `SourceError` if there are fewer.
+    """
+    left = n
     for batch in batches:
-        if n >= batch.num_rows:
-            n -= batch.num_rows
+        if left >= batch.num_rows:
+            left -= batch.num_rows
             continue
-        for begin in range(n, batch.num_rows, BATCH):
+        for begin in range(left, batch.num_rows, BATCH):
             yield batch.slice(begin, BATCH)
-        n = 0
+        left = 0
+    check_rows_read(path, n, n - left)

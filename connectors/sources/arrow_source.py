@@ -55,7 +55,7 @@ class ArrowFileSource(ArrowSource):
         return reader.schema
 
     def _batches(self, start: int) -> Iterator[Any]:
-        return skipped((self._checked(batch) for batch in self._read()), start)
+        return skipped(self.path, map(self._checked, self._read()), start)
 
     def _checked(self, batch: Any) -> Any:
         """Return the columns that are read; raise ArrowInvalid if their numbers do not fit."""

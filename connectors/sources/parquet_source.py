@@ -64,7 +64,7 @@ class ParquetSource(ArrowSource):
         batches = self._file.iter_batches(
             BATCH, row_groups=groups, columns=self._names, use_threads=False
         )
-        return skipped(batches, start)
+        return skipped(self.path, batches, start)
 
 
 CONNECTORS = (

@@ -275,6 +275,12 @@ def save_feather(path, X, y):
     pyarrow.feather.write_feather(frame(X, y), path)
 
 
+def save_stream(path, X, y):
+    table = frame(X, y)
+    with pyarrow.ipc.new_stream(str(path), table.schema) as writer:
+        writer.write_table(table, max_chunksize=100)
+
+
 @pytest.mark.parametrize(
     ("save", "url"),
     [
@@ -282,6 +288,7 @@ def save_feather(path, X, y):
         (save_npy, "npy:{}?target=-1"),
         (save_parquet, "parquet:{}?target=y"),
         (save_feather, "arrow:{}?target=y"),
+        (save_stream, "arrow:{}?target=y"),
     ],
 )
 def test_a_resumed_run_refuses_another_array_or_table(tmp_path, save, url):
