@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import math
 import zlib
@@ -12,6 +13,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
@@ -427,15 +429,14 @@ async def _raw(request: Request) -> bytes:
 
 def _unpacked(body: bytes) -> bytes:
     """Return the content of a gzip body; raises an HTTP error if it is too large or cut."""
-    unpack = zlib.decompressobj(wbits=31)
     try:
-        content = unpack.decompress(body, MAX_BYTES + 1)
-    except zlib.error as error:
+        content = gzip.GzipFile(fileobj=BytesIO(body)).read(MAX_BYTES + 1)
+    except EOFError:
+        raise HTTPException(400, "the body is not gzip: it ends too early") from None
+    except (OSError, zlib.error) as error:
         raise HTTPException(400, f"the body is not gzip: {error}") from None
     if len(content) > MAX_BYTES:
         raise HTTPException(413, f"at most {MAX_BYTES} bytes per request")
-    if not unpack.eof:
-        raise HTTPException(400, "the body is not gzip: it ends too early")
     return content
 
 

@@ -138,9 +138,12 @@ def test_lines_become_rows_and_are_learned_once():
             assert service.post(path, LINES) == (204, None)
         zipped = gzip.compress(LINES)
         assert service.post("write", zipped, **{"Content-Encoding": "gzip"}) == (204, None)
+        comment, rows = LINES.split(b"\n", 1)  # two gzip files, one after the other
+        members = gzip.compress(comment + b"\n") + gzip.compress(rows)
+        assert service.post("write", members, **{"Content-Encoding": "gzip"}) == (204, None)
         cut = service.post("write", zipped[:-9], **{"Content-Encoding": "gzip"})
         assert cut == (400, "the body is not gzip: it ends too early")
-        wait_until(lambda: service.counts("n_samples", "n_rows_repeated") == (2, 6))
+        wait_until(lambda: service.counts("n_samples", "n_rows_repeated") == (2, 8))
         features = {"speed", "measurement", "site", "n", "on"}
         assert set(service.engine.model.features) == features
     first, _ = service.records
