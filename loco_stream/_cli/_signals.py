@@ -6,12 +6,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from loco_stream._cli._logging import report_error
+from loco_stream._cli._logging import LOGGER, report_error
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from loco_stream.fleet._runner import FleetRunner
 
 _PAUSE = 0.05  # seconds until a signal is raised again
+_PATIENCE = 2.0  # seconds until the log says what a stop waits for; new features can take that long
+_STOPPING = (
+    "still stopping: the rows at hand, the last checkpoint and undelivered records come first; "
+    "a second signal ends the process at once"
+)
 
 
 class Interrupt(BaseException):
@@ -34,7 +39,7 @@ class SignalHandler:
     def __init__(self) -> None:
         self.engine: StreamEngine | FleetRunner | PartitionedFleet | None = None
         self._signalled = False
-        self._repeat: threading.Timer | None = None
+        self._timer: threading.Timer | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Handle one signal."""
@@ -47,19 +52,23 @@ class SignalHandler:
         if self.engine is None:
             raise Interrupt(number)
         self.engine.stop()
+        self._start_timer(_PATIENCE, LOGGER.info, _STOPPING)
 
     def raise_again(self, interrupt: Interrupt) -> None:
         """Repeat a signal soon: what it interrupted ignored the exception."""
         self._signalled = False
         main = threading.main_thread().ident
-        self._repeat = threading.Timer(_PAUSE, signal.pthread_kill, (main, interrupt.args[0]))
-        self._repeat.daemon = True
-        self._repeat.start()
+        self._start_timer(_PAUSE, signal.pthread_kill, main, interrupt.args[0])
+
+    def _start_timer(self, seconds: float, function: Callable[..., object], *args: object) -> None:
+        self._timer = threading.Timer(seconds, function, args)
+        self._timer.daemon = True
+        self._timer.start()
 
     def end(self) -> None:
-        """Repeat no signal any more."""
-        if self._repeat is not None:
-            self._repeat.cancel()
+        """Repeat no signal any more, and log none."""
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from loco_stream._cli import _signals
 from loco_stream._cli._logging import log_to_stderr
 from loco_stream._cli._signals import Interrupt, SignalHandler, stop_on_signal
 from loco_stream.engine import StreamEngine
@@ -78,6 +79,23 @@ def test_before_the_engine_nothing_was_learned(monkeypatch, capsys):
 
 def test_a_fleet_keeps_acknowledged_rows():
     assert "acknowledged rows are kept" in FleetRunner.kept
+
+
+def test_a_stop_that_takes_seconds_says_what_it_waits_for(monkeypatch, capsys):
+    monkeypatch.setattr(_signals, "_PATIENCE", 0.05)
+    handler = SignalHandler()
+    handler.engine = Source()
+    with log_to_stderr():
+        handler(signal.SIGTERM, None)
+        handler.end()
+        time.sleep(0.2)
+        assert not capsys.readouterr().err
+        handler = SignalHandler()
+        handler.engine = Source()
+        handler(signal.SIGTERM, None)
+        time.sleep(0.2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "still stopping: the rows at hand" in line
 
 
 @ctypes.CFUNCTYPE(None)
