@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hmac
+import socket
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -28,8 +30,9 @@ _LOCAL = ("127.0.0.1", "localhost")
 SCHEMES = ("bearer", "basic", "token")
 """Ways in which a client may show its token; the last is that of clients of InfluxDB."""
 
-_THREADS = 4  # connections answered at a time; further ones are closed at once
+_THREADS = 16  # connections at a time; a further one closes the one that is silent longest
 _SECONDS = 5.0  # until a silent client is disconnected
+_GRACE = 0.5  # seconds in which the thread of a closed connection ends
 
 
 def serve_metrics(
@@ -142,25 +145,47 @@ def family_of(
 
 class _Handler(WSGIRequestHandler):
     timeout = _SECONDS
+    server: _Server
+
+    def parse_request(self) -> bool:
+        """Read the request, after which the connection is not silent any more."""
+        is_complete = super().parse_request()
+        self.server.silent.pop(self.connection, None)
+        return is_complete
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Log nothing: scrapes are frequent."""
 
 
 class _Server(WSGIServer):
-    """Answers each connection in one of a few threads."""
+    """Answers each connection in one of a few threads.
+
+    silent: connections whose request has not come, the oldest first
+    """
 
     def __init__(self, address: tuple[str, int], handler: type[WSGIRequestHandler]) -> None:
+        self.silent: dict[Request, None] = {}
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="metrics")
         self._free = threading.Semaphore(_THREADS)
         super().__init__(address, handler)
 
     def process_request(self, request: Request, client_address: Address) -> None:
-        """Pass the connection to a thread, or close it if none is free."""
-        if self._free.acquire(blocking=False):
-            self._pool.submit(self._answer, request, client_address)
-        else:
-            self.shutdown_request(request)
+        """Pass the connection to a thread; if none is free, the oldest silent one is closed."""
+        if not self._free.acquire(blocking=False):
+            self._end_silent()
+            if not self._free.acquire(timeout=_GRACE):
+                self.shutdown_request(request)
+                return
+        self.silent[request] = None
+        self._pool.submit(self._answer, request, client_address)
+
+    def _end_silent(self) -> None:
+        """Let the thread of the connection that is silent longest read the end of its stream."""
+        for request in list(self.silent):
+            self.silent.pop(request, None)
+            with suppress(OSError):  # closed in the meantime
+                request.shutdown(socket.SHUT_RDWR)
+                return
 
     def _answer(self, request: Request, client_address: Address) -> None:
         try:
@@ -168,12 +193,15 @@ class _Server(WSGIServer):
         except OSError:
             pass  # the client is gone
         finally:
+            self.silent.pop(request, None)
             self.shutdown_request(request)
             self._free.release()
 
     def server_close(self) -> None:
-        """Close the port, and wait for running answers."""
+        """Close the port and silent connections, and wait for running answers."""
         super().server_close()
+        while self.silent:
+            self._end_silent()
         self._pool.shutdown()
 
 
