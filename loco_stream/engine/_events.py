@@ -22,6 +22,7 @@ from loco_stream.engine._data_quality import DataQuality
 from loco_stream.engine._limited_log import LimitedLog
 from loco_stream.engine._pending import PendingRow
 from loco_stream.engine._quarantine import Quarantine
+from loco_stream.engine._repeated_times import RepeatedTimes
 from loco_stream.engine._row import Features, Label, Row, row_of, rows_of
 from loco_stream.engine._text_columns import TextColumns
 from loco_stream.engine._trainer import Trainer
@@ -57,6 +58,7 @@ class EventHandler:
     n_requested: rows predicted on request
     n_fill_values: values and labels that stood for a missing one
     n_failed: rows, labels and requests that raised something else than a refusal, in this process
+    repeated_times: finds senders whose rows keep one time
     arrived: time at which the current commit arrived, seconds since 1970
     quarantine: keeps refused rows with the reason
     """
@@ -84,6 +86,7 @@ class EventHandler:
         self._failed_in_a_row = 0
         self.arrived = math.nan
         self.quarantine = Quarantine(None)
+        self.repeated_times = RepeatedTimes(source.is_live)
         self._newest = math.nan  # event time of the last row
         self._source = source
         self._delayed = _DelayedLabels(delay)
@@ -158,6 +161,7 @@ class EventHandler:
             self._source.reply(event, *reply)
         self._watch(event)
         self._note_time(event.t, event.t)
+        self.repeated_times.add(event)
         return 1
 
     def _note_time(self, newest: float, t: float) -> None:
@@ -192,6 +196,7 @@ class EventHandler:
         n = len(event.X)
         times = event.row_times if event.times is not None and n else (event.t,)
         self._note_time(float(times[-1]), float(np.fmax.reduce(times)))
+        self.repeated_times.add(event)
         for part in self.text_columns.select_block(event, self.n_rows):
             self._handle_part(part)
         self._watch(event)

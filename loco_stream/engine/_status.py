@@ -267,6 +267,7 @@ class StatusBoard:
             *filter(None, (self._commits.waiting_for, *on_monitor, self._on_classes)),
             *self._trainer.pending.sentences(),
             *self._handler.text_columns.sentences(),
+            *self._handler.repeated_times.sentences(),
         ]
 
 

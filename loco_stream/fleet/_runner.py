@@ -22,6 +22,7 @@ from loco_stream.engine._admission import Admission, NameBounds
 from loco_stream.engine._forecasting import step_scores
 from loco_stream.engine._listeners import Listeners
 from loco_stream.engine._missing_values import MissingValues
+from loco_stream.engine._repeated_times import RepeatedTimes
 from loco_stream.engine._report import jsonable
 from loco_stream.engine._source_reader import Commit, SourceReader
 from loco_stream.engine._text_columns import TextColumns
@@ -144,6 +145,7 @@ class FleetRunner:
             text_columns=text_columns,
         )
         self._columns = FleetColumns(takes_text, text_columns, reader.source.is_live)
+        self._times = RepeatedTimes(reader.source.is_live)
         self._replies = Replies(fleet, self._router, reader.source.reply)
         self._listeners = Listeners(sinks, watchers)
         # commits of a live source are not gathered: they must not wait
@@ -306,6 +308,7 @@ class FleetRunner:
         shown += self._router.ids.sentences()
         shown += self._router.text_columns.sentences()
         shown += self._columns.sentences()
+        shown += self._times.sentences()
         last = self._counts.last_refusal
         return [*shown, f"rows or labels were refused: {last}"] if last else shown
 
@@ -354,6 +357,9 @@ class FleetRunner:
             routed = map(self._limits.admit, self._router.route(part))
             self._learn([rows for rows in routed if rows is not None])
         self._columns.log_lost()
+        for event in valid.events:
+            if isinstance(event, Sample | Block):
+                self._times.add(event)
 
     def _learn(self, batch: Sequence[KeyRows]) -> None:
         self._columns.count(batch)

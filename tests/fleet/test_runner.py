@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from loco_stream.connectors import CSVSource
 from loco_stream.connectors.ls1._limits import Limits
 from loco_stream.connectors.ls1._receiver import Receiver
 from loco_stream.connectors.ls1._remote_source import RemoteSources
+from loco_stream.engine import _repeated_times
 from loco_stream.engine._source_reader import PairSource, SourceReader
 from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.errors import SourceError
@@ -260,6 +262,16 @@ def test_all_rows_are_learned_when_columns_change_and_change_back(tmp_path):
         report = FleetRunner(fleet, SourceReader(PairSource(events)), "device").run()
         assert (report["n_samples"], report["n_repeated"]) == (30, 0)
         assert fleet.state_sha256(0) == state_sha256(*export_model(model))
+
+
+def test_a_sender_that_repeats_one_time_is_noted(tmp_path, monkeypatch):
+    monkeypatch.setattr(_repeated_times, "_SECONDS", 0.0)
+    events, _ = blocks()
+    source = PairSource([replace(event, times=np.full(50, 1e9 + 7)) for event in events])
+    source.is_live = True
+    with Fleet(template(), tmp_path) as fleet:
+        report = FleetRunner(fleet, SourceReader(source), "device", []).run()
+    assert "source 'plant': the last 300 rows have one time" in "\n".join(report["notes"])
 
 
 def test_an_outage_of_the_source_is_in_report_and_metrics(tmp_path):
