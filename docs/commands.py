@@ -46,7 +46,8 @@ file](deploy.md#configuration-files) or in environment variables: `--score-windo
 | --- | --- |
 | 0 | the command succeeded; Ctrl-C or SIGTERM ended a service cleanly |
 | 1 | the command did its work, but output was lost: standard output, or records of a sink |
-| 1 | a defect (please report it), or `doctor` found a part missing or broken |
+| 1 | a defect (please report it), or a required package is missing or broken |
+| 1 | Ctrl-C before the first row of `run`, or while another command starts |
 | 2 | an error that the caller can correct, in one sentence on standard error |
 """
 

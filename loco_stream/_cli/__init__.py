@@ -9,6 +9,14 @@ from loco_stream._shadowing import explain_shadowing
 if _problem := explain_shadowing():
     raise SystemExit(f"loco-stream: {_problem}")
 
-from loco_stream._cli.main import main
+try:
+    from loco_stream._cli.main import main
+except ImportError as error:
+    if (error.name or "").startswith("loco_stream"):
+        raise
+    raise SystemExit(
+        f"loco-stream: a required package cannot be imported: {type(error).__name__}: {error}; "
+        "install loco-stream again"
+    ) from error
 
 __all__ = ["main"]

@@ -273,7 +273,9 @@ def command(
     setup = _FleetSetup(fleet, state, reading, model, alarms, forecasting).resumed()
     setup.check(decision)
     if setup.fleet.partitions is not None:
-        _finish(setup.run_partitions(source), state)
+        report = setup.run_partitions(source)
+        if report is not None:
+            _finish(report, state)
         return
     sinks = [*outputs.open(), *setup.alarms.sinks()]
     report = None
@@ -409,8 +411,11 @@ class _FleetSetup:
             unlock_on_error.pop_all()
             return fleet
 
-    def run_partitions(self, source: str) -> FleetReport:
-        """Run a fleet per partition until the streams end or a signal arrives."""
+    def run_partitions(self, source: str) -> FleetReport | None:
+        """Run a fleet per partition until the streams end or a signal arrives.
+
+        None is the report if the signal came before the first row.
+        """
         from loco_stream.connectors._urls import targets_in
         from loco_stream.fleet._partitions import PartitionedFleet, PartitionOptions
 
@@ -434,19 +439,25 @@ class _FleetSetup:
             share=options.share,
             share_every=options.share_every,
         )
-        fleet = PartitionedFleet(
-            self._first_model(task),
-            self.state.checkpoint,
-            partitions,
-            options.workers,
-            monitor=self.model.monitor(task),
-            ray_address=options.ray,
-            settings={**self.model.stored(task), **self._stored_reading()},
-        )
-        with fleet, stop_on_signal() as handler:
-            LOGGER.info("%r: workers read %s", fleet, source)
-            handler.engine = fleet
-            fleet.run()
+        try:
+            with (
+                stop_on_signal() as handler,
+                PartitionedFleet(
+                    self._first_model(task),
+                    self.state.checkpoint,
+                    partitions,
+                    options.workers,
+                    monitor=self.model.monitor(task),
+                    ray_address=options.ray,
+                    settings={**self.model.stored(task), **self._stored_reading()},
+                ) as fleet,
+            ):
+                LOGGER.info("%r: workers read %s", fleet, source)
+                handler.engine = fleet
+                fleet.run()
+        except Interrupt:
+            LOGGER.info("ended before the first row")
+            return None
         return fleet.report()
 
     def _stored_reading(self) -> dict[str, object]:

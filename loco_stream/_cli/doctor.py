@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterator
 from importlib import import_module, metadata
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import click
 
 from loco_stream._cli._catalog import extras
+from loco_stream._text import reason_of
 
 _REQUIRED = (
     "numpy",
@@ -105,12 +107,25 @@ def _machine() -> Iterator[tuple[str, str]]:
 
     from loco_stream._learner import step
 
-    cache = Path(step.run.stats.cache_path).parent
-    size = sum(file.stat().st_size for file in cache.rglob("*.nb[ic]"))
-    yield "compile cache", f"{size / 1e6:.1f} MB in {cache}" if size else f"nothing yet in {cache}"
+    yield "compile cache", _kept_code(step.run.stats.cache_path)
     yield "prebuilt code", _prebuilt()
     threads = numba.get_num_threads()
     yield "threads", f"a learning step uses 1 of {os.cpu_count()}; numba may use {threads}"
+
+
+def _kept_code(folder: str | None) -> str:
+    """Return how much compiled code is kept, and where; None is a folder that cannot be made."""
+    if folder is None:
+        return "nothing can be kept: every process compiles anew; set LOCO_STREAM_CACHE_DIR"
+    cache = Path(folder).parent
+    size = sum(file.stat().st_size for file in cache.rglob("*.nb[ic]"))
+    kept = f"{size / 1e6:.1f} MB in {cache}" if size else f"nothing yet in {cache}"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=cache).close()
+    except OSError as error:
+        return f"{kept}, which cannot be written to: {reason_of(error)}"
+    return kept
 
 
 def _prebuilt() -> str:

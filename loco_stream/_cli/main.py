@@ -11,7 +11,7 @@ import click
 from loco_stream import __version__
 from loco_stream._cli._advice import advised, misuse
 from loco_stream._cli._lazy_group import LazyGroup
-from loco_stream._cli._logging import CommandError, log_to_stderr, report_failure
+from loco_stream._cli._logging import LOGGER, CommandError, log_to_stderr, report_failure
 from loco_stream._cli._renamed import REMOVED_COMMANDS
 from loco_stream._cli._stdio_guard import guarded
 from loco_stream.errors import LocoStreamError
@@ -70,13 +70,21 @@ class _Main(LazyGroup):
             return super().invoke(ctx)
         except LocoStreamError as error:
             raise _Refusal(advised(error)) from error
+        except KeyboardInterrupt as error:
+            raise CommandError("interrupted") from error
         except _HELP:
             raise
         except click.UsageError as error:
             raise self._refusal(error) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except Exception:
+        except Exception as error:
+            if isinstance(error, ImportError) and _is_of_a_package(error):
+                LOGGER.debug("the failed import", exc_info=True)
+                raise CommandError(
+                    f"a package cannot be imported: {type(error).__name__}: {error}; "
+                    "`loco-stream doctor` names what is broken or missing"
+                ) from error
             if report_failure():
                 raise click.exceptions.Exit(1) from None
             raise
@@ -99,6 +107,11 @@ class _Main(LazyGroup):
             return ""
         *first, last = owners
         return f"; it is an option of {', '.join(first)}{' and ' if first else ''}{last}"
+
+
+def _is_of_a_package(error: ImportError) -> bool:
+    """Return whether a module of another package failed; one of this package is a defect."""
+    return (error.name or "").partition(".")[0] != "loco_stream"
 
 
 def _options(ctx: click.Context, command: click.Command | None) -> set[str]:

@@ -273,14 +273,18 @@ class _Cache(FunctionCache):
         try:
             super().save_overload(signature, result)
         except Exception as error:
-            _warn_once(f"compiled code cannot be kept in {self.cache_path}: {error}")
-            self.disable()
+            self._give_up(error)
 
     def _discard(self) -> None:
         try:
             self.flush()
-        except OSError:
-            self.disable()
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        reason = getattr(error, "strerror", None) or error
+        _warn_once(f"compiled code cannot be kept in {Path(self.cache_path).parent}: {reason}")
+        self.disable()
 
 
 class _NamedTarget(NamedTuple):

@@ -8,9 +8,12 @@ their numbers.
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -469,17 +472,30 @@ def connect(address: str | None) -> tuple[_Ray, bool]:
         return ray, False
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
-        if address is None:
-            # "local": not a cluster that happens to run on this machine
-            ray.init(
-                "local",
-                num_cpus=1,
-                include_dashboard=False,
-                object_store_memory=100 * 2**20,
-                **quiet,
-            )
-        else:
-            ray.init(address=address, **quiet)
+        with _kept_signal_handler():
+            if address is None:
+                # "local": not a cluster that happens to run on this machine
+                ray.init(
+                    "local",
+                    num_cpus=1,
+                    include_dashboard=False,
+                    object_store_memory=100 * 2**20,
+                    **quiet,
+                )
+            else:
+                ray.init(address=address, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ConfigError(f"cannot reach Ray at {address}: {str(error)[:300]}") from error
     return ray, True
+
+
+@contextmanager
+def _kept_signal_handler() -> Iterator[None]:
+    """Keep the handler of SIGTERM, if there is one: Ray installs its own, which ends at once."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and callable(handler):
+            signal.signal(signal.SIGTERM, handler)

@@ -21,6 +21,7 @@ from loco_stream import Network
 from loco_stream._cli import main
 from loco_stream._cli._catalog import extras
 from loco_stream._cli._parameters import build_model, parse_settings
+from loco_stream._cli.doctor import _kept_code
 from loco_stream._cli.serve import command as serve
 from loco_stream.connectors import open_source
 from loco_stream.connectors._registry import SINKS, SOURCES, connectors
@@ -378,6 +379,31 @@ def test_doctor_names_a_required_package_that_cannot_be_imported(tmp_path, packa
     assert done.returncode == 1, done.stderr
     broken = rf"^{package} +[\d.]+, BROKEN: ImportError\('libfoo.so: no such file'\)$"
     assert re.search(broken, done.stdout, re.M), done.stdout
+
+
+def test_doctor_names_a_folder_of_compiled_code_that_cannot_be_written_to(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    kept = _kept_code(str(file / "code" / "loco_stream._learner"))
+    assert kept == f"nothing yet in {file / 'code'}, which cannot be written to: Not a directory"
+    assert _kept_code(str(tmp_path / "new" / "_learner")) == f"nothing yet in {tmp_path / 'new'}"
+    assert "compiles anew" in _kept_code(None)
+
+
+@pytest.mark.parametrize("module", ["click", "numpy", "river"])
+def test_a_package_that_cannot_be_imported_ends_a_command_in_one_sentence(tmp_path, rows, module):
+    (tmp_path / f"{module}.py").write_text("raise ImportError('libfoo.so: no such file')")
+    paths = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, "-m", "loco_stream", "run", f"csv:{rows}?target=kind", "--quiet"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+        check=False,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "cannot be imported: ImportError: libfoo.so: no such file; " in line
 
 
 def test_settings_are_parsed_as_python_literals():

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -283,6 +286,28 @@ def test_detectors_refuse_options_of_models_that_learn_labels(folder):
 def test_workers_with_partitions_refuse_what_they_do_not_have(folder, words):
     refused = fleet("--partitions", 2, "--workers", 1, "--task", "classification", *words)
     assert f"`--partitions` excludes {words[0]}:" in refused.stderr
+
+
+def test_a_signal_before_workers_read_partitions_ends_like_one_before_the_first_row(
+    folder, monkeypatch
+):
+    def interrupted(*args, **options):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(30)
+
+    monkeypatch.setattr("loco_stream.fleet._partitions.PartitionedFleet", interrupted)
+    done = fleet("--partitions", 1, "--workers", 1, "--task", "classification")
+    assert done.exit_code == 0
+    assert "ended before the first row" in done.stderr
+
+
+def test_an_interrupted_start_is_one_sentence(folder, monkeypatch):
+    def interrupted(location):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("loco_stream.fleet._home.stored_fleet", interrupted)
+    done = fleet()
+    assert (done.exit_code, done.stderr) == (1, "loco-stream: interrupted\n")
 
 
 def test_a_template_must_be_a_model_for_the_labels(folder):

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,7 @@ from loco_stream._cli import _signals
 from loco_stream._cli._logging import log_to_stderr
 from loco_stream._cli._signals import Interrupt, SignalHandler, stop_on_signal
 from loco_stream.engine import StreamEngine
+from loco_stream.fleet._ray_backend import connect
 from loco_stream.fleet._runner import FleetRunner
 from loco_stream.stream import Sample
 from tests.helpers.standin import ListSource, Means
@@ -132,3 +134,16 @@ def test_a_signal_in_a_callback_of_a_c_library_is_not_lost(is_running):
             with pytest.raises(Interrupt):
                 wait()
     assert sys.unraisablehook is hook
+
+
+def test_ray_replaces_no_handler_of_sigterm(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    ray = SimpleNamespace(
+        is_initialized=lambda: False,
+        init=lambda *args, **options: signal.signal(signal.SIGTERM, signal.SIG_IGN),
+    )
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    with stop_on_signal() as handler:
+        assert connect(None) == (ray, True)
+        assert signal.getsignal(signal.SIGTERM) is handler
+    assert signal.getsignal(signal.SIGTERM) is before

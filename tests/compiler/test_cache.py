@@ -63,6 +63,16 @@ c.IndexDataCacheFile.save = save
 
 
 @pytest.mark.slow
+def test_a_folder_below_a_file_is_warned_of_once(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    ran = run_net(LOCO_STREAM_CACHE_DIR=str(file / "code"))
+    assert ran.spikes == SPIKES
+    (warning,) = ran.warnings
+    assert "cannot be kept" in warning
+
+
+@pytest.mark.slow
 def test_a_numba_without_its_cache_keeps_nothing():
     missing = "import numba.core.caching as c; del c.CompileResultCacheImpl"
     assert run_net(missing).spikes == SPIKES
