@@ -33,7 +33,7 @@ from loco_stream._cli._renamed import refuse_option
 from loco_stream._cli._service_ports import PortOptions, port_options
 from loco_stream._cli._service_state import ServiceState
 from loco_stream._cli._signals import Interrupt, stop_on_signal
-from loco_stream._cli._sinks import SinkOptions, sink_options
+from loco_stream._cli._sinks import SinkOptions, check_delivered, sink_options
 from loco_stream._cli._telemetry import TelemetryOptions, observers, telemetry_options
 from loco_stream._cli._warm_up import warm_up
 from loco_stream._text import counted
@@ -155,6 +155,8 @@ def command(
         except Interrupt:
             LOGGER.info("ended before the first row")
     _finish(report, source or "http", learning.model.task, state)
+    if report is not None:
+        check_delivered(report)
 
 
 def _open(url: str | None, reading: SourceOptions, task: str | None) -> Source:

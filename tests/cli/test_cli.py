@@ -25,6 +25,7 @@ from loco_stream._cli.doctor import _kept_code
 from loco_stream._cli.serve import command as serve
 from loco_stream.connectors import open_source
 from loco_stream.connectors._registry import SINKS, SOURCES, connectors
+from loco_stream.engine import StreamEngine
 from loco_stream.engine._progress import Countdown, line
 from loco_stream.errors import ConfigError
 from tests.helpers.serving import wait_until
@@ -201,6 +202,20 @@ def test_a_command_whose_sinks_lost_records_ends_with_code_1(loco, rows, tmp_pat
     assert report["lost_records"] == {"jsonl:/dev/full": n_lost}
     assert last.endswith(f"lost by sinks: jsonl:/dev/full ({n_lost:,})")
     assert any("/dev/full" in note for note in report["notes"])
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+@pytest.mark.parametrize(("queue", "code"), [(10, 1), (10_000, 0)])
+def test_a_stopped_service_whose_sinks_lost_records_ends_with_code_1(
+    loco, rows, monkeypatch, queue, code
+):
+    monkeypatch.setattr(StreamEngine, "_wait_for_stop", lambda engine: None)
+    sink = f"jsonl:/dev/full?wait=0&linger=0.2&queue={queue}&only=prediction"
+    source = ("--source", f"csv:{rows}?target=kind", "--checkpoint", "state")
+    result = loco("serve", *source, "--sink", sink, *QUICK)
+    assert result.exit_code == code, result.output
+    is_lost = "lost by sinks: jsonl:/dev/full (" in result.stderr.strip().splitlines()[-1]
+    assert is_lost == bool(code)  # a checkpoint keeps what waits
 
 
 def test_the_seeds_of_the_command_are_those_of_the_estimators(loco, rows):
