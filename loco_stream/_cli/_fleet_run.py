@@ -250,7 +250,7 @@ def command(
     """Train one model per value of a feature of SOURCE.
 
     SOURCE is written as for `loco-stream run`. A fleet that is started again continues where it
-    ended.
+    ended. Records of predictions have no probabilities.
 
     \b
     Examples
