@@ -53,26 +53,26 @@ def outcome(
     """
     before = _mean(hits[overhaul - _LONG : overhaul])
     again = _mean(hits[back : back + _LONG])
-    regained = f"{again:.1%} in the first {_LONG} rows (claim: within 5 points)"
+    regained = f"{again:.1%} in the first {_LONG:,} rows (claim: within 5 points)"
     return [
         _detection(drifts, overhaul),
         _recovery(hits, overhaul, back, before),
-        (again >= before - 0.05, f"the old machines return at row {back}: {regained}"),
+        (again >= before - 0.05, f"the old machines return at row {back:,}: {regained}"),
     ]
 
 
 def _detection(drifts: Sequence[int], overhaul: int) -> tuple[bool, str]:
     alarm = next((at for at in drifts if at >= overhaul), None)
-    when = "never" if alarm is None else f"after {alarm - overhaul} rows (claim: 500)"
+    when = "never" if alarm is None else f"after {alarm - overhaul:,} rows (claim: 500)"
     holds = alarm is not None and alarm - overhaul <= 500
-    return holds, f"the overhaul at row {overhaul} is detected {when}"
+    return holds, f"the overhaul at row {overhaul:,} is detected {when}"
 
 
 def _recovery(hits: Sequence[bool], overhaul: int, back: int, before: float) -> tuple[bool, str]:
     first = _mean(hits[overhaul : overhaul + _BLOCK])
     ends = range(overhaul + _BLOCK, back)
     recovered = next((i for i in ends if _mean(hits[i - _BLOCK : i]) >= 0.95 * before), None)
-    when = "never" if recovered is None else f"after {recovered - overhaul} rows"
+    when = "never" if recovered is None else f"after {recovered - overhaul:,} rows"
     fall = f"accuracy falls from {before:.1%} to {first:.1%}"
     return recovered is not None, f"{fall} and is back at 95 % of it {when}"
 
@@ -98,7 +98,7 @@ class RareFaults(Sink):
         found = prediction.y_pred == RARE
         if found and not self._n_found:
             missed = f"after {self._n_before} missed ones"
-            click.echo(f"row {self._row - 1}: the first {RARE} is found, {missed}")
+            click.echo(f"row {self._row - 1:,}: the first {RARE} is found, {missed}")
         self._n_before += not found and not self._n_found
         self._n_found += found
         self._n_since += found or self._n_found > 0
@@ -173,6 +173,8 @@ def _sensor(source: ZMQSource, seed: int, end: int | None) -> tuple[Connection, 
 def _show(report: Report, drifts: Sequence[int]) -> None:
     rows = f"{report['n_samples']:,} rows, accuracy {report['accuracy']:.1%}"
     # the rate of the rows is that of the sensor
-    click.echo(f"{rows}, {1e6 / report['samples_per_second']:,.0f} us per row, drifts at {drifts}")
-    tasks = ", ".join(f"{task['task']} from row {task['start']}" for task in report["tasks"])
+    us = f"{1e6 / report['samples_per_second']:,.0f} us per row"
+    places = ", ".join(f"{at:,}" for at in drifts) or "none"
+    click.echo(f"{rows}, {us}, drifts at: {places}")
+    tasks = ", ".join(f"{task['task']} from row {task['start']:,}" for task in report["tasks"])
     click.echo(f"tasks: {tasks}")

@@ -105,7 +105,7 @@ def outcome(alarms: Sequence[dict[str, Any]], closed: int, stuck: int) -> list[t
         found = next((alarm for alarm in alarms if alarm["at"] >= row), None)
         late = math.inf if found is None else found["at"] - row
         column = "nowhere" if found is None else found["column"]
-        text = f"{what} at row {row}: alarm in {column} after {late:.0f} rows"
+        text = f"{what} at row {row:,}: alarm in {column} after {late:,.0f} rows"
         claims.append((late <= _CLAIM_ROWS, f"{text} (claim: {_CLAIM_ROWS})"))
     early = sum(alarm["at"] < closed for alarm in alarms)
     bound = max(3, closed // 300)

@@ -86,7 +86,7 @@ class ArrowSource(TableSource):
         sums = {name: sums for name, sums in self._checksums.items() if name in known}
         if any(len(of) <= n or of[n] != known[name] for name, of in sums.items()):
             raise SourceError(
-                f"{self.path} must be the file that was read before: its first {n} rows are "
+                f"{self.path} must be the file that was read before: its first {n:,} rows are "
                 "different"
             )
 
@@ -182,7 +182,7 @@ class _BatchPart:
     def records(self) -> Iterator[tuple[str, Record]]:
         """Yield the rows."""
         for i, record in enumerate(self._source.records_of(self._batch), self._start):
-            yield f"row {i} of {self._source.name}", record
+            yield f"row {i:,} of {self._source.name}", record
 
 
 def skipped(path: Path, batches: Iterator[Batch], n: int) -> Iterator[Batch]:

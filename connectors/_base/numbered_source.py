@@ -154,7 +154,7 @@ def check_rows_read(path: object, n_read: int, n_rows: int) -> None:
     """
     if n_rows < n_read:
         raise SourceError(
-            f"{path} must be the file that was read before, with at least {n_read} rows, "
+            f"{path} must be the file that was read before, with at least {n_read:,} rows, "
             f"got {n_rows}"
         )
 

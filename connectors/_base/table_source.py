@@ -474,7 +474,7 @@ class TableSource(RowSource):
             located = ((self.location, record) for record in records)
             for at, (location, record) in enumerate(self._with_kind(located), start):
                 self.location = location
-                yield self._row_of(record, location or f"row {at} of {self.name}")
+                yield self._row_of(record, location or f"row {at:,} of {self.name}")
 
     def _with_kind(
         self, records: Iterator[Located], following: Iterable[Located] = ()

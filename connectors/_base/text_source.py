@@ -147,7 +147,7 @@ class TextSource(TableSource):
         if lines.checksum != expected["checksum"]:
             raise SourceError(
                 f"{self.path} must be the file that was read before: its header or its first "
-                f"{expected['row']} rows are different"
+                f"{expected['row']:,} rows are different"
             )
 
     @property

@@ -157,8 +157,8 @@ class ClientSession:
     def _greet(self, message: Message) -> None:
         if message.seq < self.acked:
             raise SourceError(
-                f"the engine has lost its state: it acked row {self.acked} and now has "
-                f"{message.seq} rows"
+                f"the engine has lost its state: it acked row {self.acked:,} and now has "
+                f"{message.seq:,} rows"
             )
         self._window = decode(message.payload, FlowControl).credit
         self._waiting.extendleft(reversed(self._in_flight))

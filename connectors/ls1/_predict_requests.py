@@ -80,12 +80,12 @@ class RequestQueue:
         if size > limits.reply_bytes:
             raise SourceError(
                 f"a reply must have at most {limits.reply_bytes} bytes (reply_bytes), "
-                f"got {size} for {n_rows} rows"
+                f"got {size} for {n_rows:,} rows"
             )
         waiting = self._n_rows[peer]
         if waiting and waiting + n_rows > limits.waiting_rows:
             raise SourceError(
-                f"at most {limits.waiting_rows} rows may wait for a reply (waiting_rows), "
+                f"at most {limits.waiting_rows:,} rows may wait for a reply (waiting_rows), "
                 f"got {n_rows} besides {waiting} of earlier requests"
             )
         if self._n_bytes + 4 * n_rows * n_features > limits.waiting_total:

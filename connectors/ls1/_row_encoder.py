@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias, TypeVar
 
@@ -69,8 +70,6 @@ class RowEncoder:
         self._schema: SchemaPayload | None = None
         self._schema_id = 0
         _check(features, classes, units, task, sequence)
-        if len(self._slots) < len(features or ()) or len(self._classes) < len(classes or ()):
-            raise ConfigError("`features` and `classes` must not repeat a name")
 
     @property
     def has_features(self) -> bool:
@@ -249,6 +248,10 @@ def _check(
 ) -> None:
     if task not in ("classification", "regression"):
         raise ConfigError(f"`task` must be 'classification' or 'regression', got {task!r}")
+    for what, names in (("features", features), ("classes", classes)):
+        repeated = [name for name, n in Counter(map(str, names or ())).items() if n > 1]
+        if repeated:
+            raise ConfigError(f"`{what}` must not repeat a name, got {repeated[0]!r} twice")
     if units is not None and (features is None or len(units) != len(features)):
         raise ConfigError(f"`units` must have one unit per feature, got {units!r}")
     if task == "regression" and classes:

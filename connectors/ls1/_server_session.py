@@ -342,8 +342,8 @@ class ServerSession:
         last = message.seq + message.n_rows - 1
         if last > session.durable + self._window:
             raise SourceError(
-                f"row {last} is beyond the flow-control window of {self._window} rows after "
-                f"row {session.durable}"
+                f"row {last:,} is beyond the flow-control window of {self._window:,} rows after "
+                f"row {session.durable:,}"
             )
 
     def _take_row(self, peer: bytes, frames: Sequence[bytes]) -> Event | None:

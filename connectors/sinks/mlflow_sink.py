@@ -82,7 +82,7 @@ class MLflowSink(BufferedSink):
         **options: Any,
     ) -> None:
         if not uri:
-            raise ConfigError("mlflow: the address of a tracking server or database is missing")
+            raise ConfigError("`uri` must be a tracking server or a database, got an empty one")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         self._mlflow = _EXTRA.load()
         self.errors = (OSError, self._mlflow.exceptions.MlflowException)

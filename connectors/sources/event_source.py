@@ -127,10 +127,23 @@ def _load(path: Path) -> dict[str, Array]:
             f"{path} must have one value per event in each array, got the shapes {sorted(shapes)}"
         )
     if arrays["line"].dtype.kind not in "iu" or int(arrays["line"].min()) < 0:
-        raise SourceError(f"line in {path} must be whole numbers from 0")
+        raise SourceError(
+            f"`line` in {path} must be whole numbers from 0, got {_refused(arrays['line'])}"
+        )
     if arrays["time"].dtype.kind not in "fiu" or not np.isfinite(arrays["time"]).all():
-        raise SourceError(f"time in {path} must be finite numbers, in seconds")
+        raise SourceError(
+            f"`time` in {path} must be finite numbers, in seconds, got {_refused(arrays['time'])}"
+        )
     return arrays
+
+
+def _refused(values: Array) -> str:
+    """Return the type of values that are no such numbers, or the first of the wrong ones."""
+    if values.dtype.kind in "iu":
+        return str(values.min())
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        return str(values[~np.isfinite(values)][0])
+    return str(values.dtype)
 
 
 def _bin_starts(path: str, time: Array, bins: Int64, sequence: Array | None) -> Int64:
@@ -138,8 +151,13 @@ def _bin_starts(path: str, time: Array, bins: Int64, sequence: Array | None) -> 
     is_new = (
         np.zeros(len(bins) - 1, np.bool_) if sequence is None else sequence[1:] != sequence[:-1]
     )
-    if bool(((np.diff(time) < 0) & ~is_new).any()):
-        raise SourceError(f"time in {path} must not decrease within a sequence: sort the events")
+    falls = np.flatnonzero((np.diff(time) < 0) & ~is_new)
+    if len(falls):
+        i = int(falls[0])
+        raise SourceError(
+            f"`time` in {path} must not decrease within a sequence, got {time[i + 1]} after "
+            f"{time[i]} at event {i + 1:,}"
+        )
     return np.flatnonzero(np.concatenate([[True], (np.diff(bins) != 0) | is_new]))
 
 

@@ -112,7 +112,10 @@ class KafkaSource(BrokerSource):
         if group == "":
             raise ConfigError("`group` must not be empty")
         if group is not None and partition is not None:
-            raise ConfigError("`partition` excludes `group`: the broker assigns the partitions")
+            raise ConfigError(
+                "only one of `partition` and `group` must be given, as the broker assigns the "
+                f"partitions of a group, got {partition} and {group!r}"
+            )
         self._kafka = KAFKA.load()
         self._topic = topic
         self._only = partition

@@ -128,7 +128,7 @@ class NPYSource(NumberedSource):
         for name, checksum in self._checksums(n).items():
             if known.get(name, checksum) != checksum:
                 raise SourceError(
-                    f"{self._path} must be the file that was read before: its first {n} {name}s "
+                    f"{self._path} must be the file that was read before: its first {n:,} {name}s "
                     "are different"
                 )
 
@@ -196,7 +196,7 @@ def _check_values(path: str, n_rows: int, given: Mapping[str, Array]) -> None:
     for name, values in given.items():
         if values.shape != (n_rows,):
             raise SourceError(
-                f"{path} must have one {_ROLES[name]} for each of {n_rows} rows, "
+                f"{path} must have one {_ROLES[name]} for each of {n_rows:,} rows, "
                 f"got the shape {values.shape}"
             )
     if "t" in given and given["t"].dtype.kind not in "fiub":
@@ -210,7 +210,8 @@ def _load(path: Path, labels: str | Path | None) -> tuple[Array, dict[str, Array
     found = load_arrays(path, ("X", *_ROLES))
     if isinstance(found, dict):
         if "X" not in found:
-            raise SourceError(f"{path} must have an array X, and y for labels")
+            others = ", ".join(found) or "other names only"
+            raise SourceError(f"{path} must have an array X, and y for labels, got {others}")
         return found.pop("X"), found
     y = None if labels is None else load_arrays(Path(labels), ())
     if isinstance(y, dict):

@@ -227,7 +227,7 @@ def _nested(node: ast.expr) -> Any:
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.args:
         raise ConfigError(
             "a stream inside a stream must be a generator with named arguments, "
-            "such as SEA(variant=2, seed=1)"
+            f"such as SEA(variant=2, seed=1), got {ast.unparse(node)}"
         )
     params = {}
     for word in node.keywords:

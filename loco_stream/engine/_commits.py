@@ -467,7 +467,7 @@ def _other_monitor(given: Config, saved: State) -> Iterator[str]:
 
 def _place(event: Event) -> str:
     """Return what names a refused event in an error: its row, if it has one, counted from 0."""
-    return f"row {event.seq}" if isinstance(event, Sample | Block) else "an event"
+    return f"row {event.seq:,}" if isinstance(event, Sample | Block) else "an event"
 
 
 def _record(valid: ValidEvents, position: Position, skip: int) -> State:

@@ -90,7 +90,7 @@ class Deduplicator:
             return False
         if seq < numbers.floor:
             raise SourceError(
-                f"row {seq} of source {source!r} is below {numbers.floor}, under more than "
+                f"row {seq:,} of source {source!r} is below {numbers.floor:,}, under more than "
                 f"{_MAX_RANGES} gaps, so whether it was learned is not known"
             )
         self._sources[source] = numbers.add(seq, self._clock())

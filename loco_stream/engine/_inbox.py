@@ -179,7 +179,7 @@ class Inbox:
         if self._is_closed:
             raise InboxClosedError(_NOT_LEARNED)
         if self._n_rows + len(events) > _MAX_ROWS:
-            raise InboxFullError(f"{self._n_rows} rows wait to be learned; try again later")
+            raise InboxFullError(f"{self._n_rows:,} rows wait to be learned; try again later")
         done: Future[list[RowResult]] = Future()
         self._n_rows += len(events)
         self._waiting.append(_Submission(events, source, client, done))

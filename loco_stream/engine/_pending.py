@@ -117,7 +117,9 @@ class PendingRows:
         pending = self._rows.pop((source, epoch, seq), None)
         if pending is None:
             self.orphaned += 1
-            _limited.warning("a label came for row %d of %r, which was not waiting", seq, source)
+            _limited.warning(
+                "a label came for row %s of %r, which was not waiting", f"{seq:,}", source
+            )
         elif pending.row.id is not None:
             self.ids.end(pending.row.id, learned=True)
         return pending

@@ -83,7 +83,7 @@ class PairSource(Source):
             advice = "; river.stream.iter_array(X, y) yields the pairs of arrays"
             raise InputError(
                 "`source` must yield (x, y) pairs with a mapping x, or events, got "
-                f"{one_line(f'{item!r:.80}')} as row {self._row - 1}"
+                f"{one_line(f'{item!r:.80}')} as row {self._row - 1:,}"
                 f"{advice if hasattr(first, 'ndim') else ''}"
             )
         x, y = item

@@ -198,7 +198,7 @@ class StatusBoard:
         if self._source.is_live and self._classes and n >= PATIENCE_ROWS:
             for label in new:
                 meant = did_you_mean(str(label), map(str, self._classes))
-                self._limited.warning("new class %r after about %d rows%s", label, n, meant)
+                self._limited.warning("new class %r after about %s rows%s", label, f"{n:,}", meant)
         self._classes.update(new)
 
     def _look_at_columns(self) -> None:

@@ -327,9 +327,9 @@ class KeyRouter:
             self.n_expired += 1
             _limited.warning(
                 "a row was dropped before its label came: it waited for more than `max_age` "
-                "(%g s), or more than %d rows wait",
+                "(%g s), or more than %s rows wait",
                 self.max_age,
-                self.capacity,
+                f"{self.capacity:,}",
             )
 
 

@@ -363,7 +363,7 @@ def _numbers(seq: int | Sequence[int], n: int) -> Numbers:
         return range(seq, seq + n)
     numbers = np.array(seq, np.int64)
     if numbers.shape != (n,) or (n > 1 and not (np.diff(numbers) > 0).all()):
-        raise InputError(f"`seq` must number the {n} rows in ascending order, got {seq!r:.80}")
+        raise InputError(f"`seq` must number the {n:,} rows in ascending order, got {seq!r:.80}")
     return as_range(numbers)
 
 

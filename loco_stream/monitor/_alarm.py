@@ -36,7 +36,7 @@ class DriftAlarm:
     Examples
     --------
     >>> print(DriftAlarm(at=2004, kind="concept", detector="HDDMA", state="drift", since=2000))
-    the concept changed at row 2000, detected at row 2004 (HDDMA)
+    the concept changed at row 2,000, detected at row 2,004 (HDDMA)
     """
 
     at: int
@@ -50,10 +50,10 @@ class DriftAlarm:
     def __str__(self) -> str:
         """Return one sentence."""
         if self.state == "return":
-            return f"{self.task} is back since row {self.since}, detected at row {self.at}"
+            return f"{self.task} is back since row {self.since:,}, detected at row {self.at:,}"
         if self.state == "warning":
-            return f"warning at row {self.at}: {self._what} may have changed ({self.detector})"
-        found = f"at row {self.since}, detected at row {self.at} ({self.detector})"
+            return f"warning at row {self.at:,}: {self._what} may have changed ({self.detector})"
+        found = f"at row {self.since:,}, detected at row {self.at:,} ({self.detector})"
         if self.kind == "boundary":
             return f"a new task begins {found}"
         if self.detector == "stuck":

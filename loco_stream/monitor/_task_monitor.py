@@ -132,7 +132,7 @@ class TaskMonitor:
     ...     for alarm in monitor.update(y, y_pred, {"a": float(y)}, i):
     ...         if alarm.state == "drift":
     ...             print(alarm)
-    the concept changed at row 2000, detected at row 2007 (HDDMA)
+    the concept changed at row 2,000, detected at row 2,007 (HDDMA)
     >>> [(task["start"], task["end"]) for task in monitor.report()["tasks"]]
     [(0, 2000), (2000, None)]
     """

@@ -199,7 +199,7 @@ def test_a_class_that_a_live_source_brings_late_is_logged(is_live, caplog, monke
     with caplog.at_level(logging.WARNING, "loco_stream.engine"):
         StreamEngine(small(), source).run()
     late = [r.getMessage() for r in caplog.records if "new class" in r.getMessage()]
-    expected = "new class 'hto' after about 1010 rows; did you mean 'hot'?"
+    expected = "new class 'hto' after about 1,010 rows; did you mean 'hot'?"
     assert late == [expected] * is_live
 
 

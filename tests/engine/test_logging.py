@@ -113,7 +113,7 @@ def test_a_warning_that_lasts_is_one_line(caplog):
         "warning at row 100",
         "warning at row 800",
         "warning at row 802",
-        "warning at row 1302",
+        "warning at row 1,302",
     ]
     assert len(told) == 5
 

@@ -649,7 +649,7 @@ def test_a_model_that_recalls_reveals_the_return_of_a_task_without_errors(cut):
         ("drift", "recall", 2559, ""),
         ("return", "recall", 2559, "task 0"),
     ]
-    assert str(alarms[1]) == "task 0 is back since row 2559, detected at row 2623"
+    assert str(alarms[1]) == "task 0 is back since row 2,559, detected at row 2,623"
 
 
 def test_recall_of_a_task_that_was_merged_away_is_ignored():

@@ -144,7 +144,7 @@ def held_rows(held_out: Iterable[int], n: int) -> list[int]:
         if isinstance(position, bool) or not isinstance(position, int | np.integer):
             raise InputError(f"`held_out` must be positions of rows, got {position!r}")
         if not 0 <= position < n:
-            raise InputError(f"`held_out` must be positions of the {n} rows, got {position}")
+            raise InputError(f"`held_out` must be positions of the {n:,} rows, got {position}")
     return positions
 
 
@@ -228,7 +228,7 @@ def _sequence(y: Any, n: int, name: str) -> Any:
     """Return values as an array or a sequence; of an iterable without a length, n + 1 at most."""
     if np.ma.is_masked(y):
         row = int(np.ma.getmaskarray(np.ma.asarray(y)).ravel().argmax())
-        raise InputError(f"`{name}` must have a value for every row, but row {row} is masked")
+        raise InputError(f"`{name}` must have a value for every row, but row {row:,} is masked")
     if hasattr(y, "to_pylist"):  # a column of pyarrow
         return y.to_pylist()
     if hasattr(y, "ndim"):

@@ -39,12 +39,15 @@ def test_resumes_from_its_row(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "sentence"),
     [
-        ({}, "time in .* must not decrease within a sequence"),
+        ({}, "`time` in .* must not decrease within a sequence, got .* after .* at event"),
         ({"line": None}, "must have the arrays time and line, got no 'line'"),
-        ({"line": [0, 1, -1, 1, 2]}, "line in .* must be whole numbers from 0"),
-        ({"line": [0.5] * 5}, "line in .* must be whole numbers from 0"),
+        ({"line": [0, 1, -1, 1, 2]}, "`line` in .* must be whole numbers from 0, got -1"),
+        ({"line": [0.5] * 5}, "`line` in .* must be whole numbers from 0, got float64"),
         ({"line": [1, 2]}, "must have one value per event in each array"),
-        ({"time": [0.0, np.nan, 1.0, 2.0, 3.0]}, "time in .* must be finite numbers"),
+        (
+            {"time": [0.0, np.nan, 1.0, 2.0, 3.0]},
+            "`time` in .* must be finite numbers, in seconds, got nan",
+        ),
     ],
 )
 def test_bad_arrays_are_refused(tmp_path, arrays, sentence):

@@ -184,7 +184,7 @@ def test_one_partition_is_read(broker):
     assert parts[1]
     with pytest.raises(SourceError, match="has no partition 2; it has 2"):
         source_of(broker, "parted", partition=2)
-    with pytest.raises(ConfigError, match="`partition` excludes `group`"):
+    with pytest.raises(ConfigError, match="only one of `partition` and `group`"):
         source_of(broker, "parted", partition=0, group="g")
 
 

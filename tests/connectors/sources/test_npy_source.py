@@ -103,7 +103,10 @@ def test_bad_files_are_refused(tmp_path):
             "one label for each of 4 rows, got the shape",
         ),
         (lambda: NPYSource(tmp_path / "x.npy", 2), "the label column .* got 2"),
-        (lambda: NPYSource(tmp_path / "z.npz"), "must have an array X"),
+        (
+            lambda: NPYSource(tmp_path / "z.npz"),
+            "must have an array X, and y for labels, got other names only",
+        ),
         (lambda: NPYSource(tmp_path / "flat.npy"), r"shape \(n_rows, n_columns\)"),
     ]:
         with pytest.raises(SourceError, match=text):

@@ -536,7 +536,7 @@ def test_an_old_libzmq_is_refused():
         ({"buffer": 10}, "`buffer` must be at least 128 rows"),
         ({"task": "ranking"}, "`task` must be"),
         ({"units": ["m"]}, "one unit per feature"),
-        ({"features": ["a", "a"]}, "must not repeat"),
+        ({"features": ["a", "a"]}, "`features` must not repeat a name, got 'a' twice"),
         ({"features": "ab"}, "`features` must be None or a list or tuple of texts, got str"),
         ({"classes": "ok"}, "`classes` must be None or a list or tuple, got str"),
         ({"task": "regression", "classes": ["x"]}, "`classes` must be None in regression"),
