@@ -71,7 +71,6 @@ class TextSource(TableSource):
         super().__init__(name, str(path), target, time_format, **options)
         self._lines: FileLines | None = None  # of the recording that is being read
         self._before = (0, 0)  # rows before the one that was read last, and their checksum
-        self._expected: Mapping[str, int] | None = None  # fingerprint that it should have
         self._skipped: Mapping[str, int] = {}  # by the tail reader, up to the last row
         self._header_line = ""  # that the last row of a live stream is below
         self._without_target = ""  # why no label may come, if the first rows have no such column
@@ -127,7 +126,7 @@ class TextSource(TableSource):
     def _after(
         self, start: int, records: Iterator[tuple[int, Record]], lines: FileLines
     ) -> Iterator[Record]:
-        """Yield the records from number `start` on; compare those before with the fingerprint."""
+        """Yield the records from number `start` on."""
         number = 0
         checksum = 0
         for number, (line, record) in enumerate(records, 1):
@@ -138,17 +137,7 @@ class TextSource(TableSource):
                 yield record
             elif number == start:
                 self._bad.clear()  # an earlier run has counted those
-            if self._expected is not None and number == self._expected["row"]:
-                self._compare(self._expected, lines)
-        check_rows_read(self.path, max(start, (self._expected or {}).get("row", 0)), number)
-
-    def _compare(self, expected: Mapping[str, int], lines: FileLines) -> None:
-        self._expected = None
-        if lines.checksum != expected["checksum"]:
-            raise SourceError(
-                f"{self.path} must be the file that was read before: its header or its first "
-                f"{expected['row']:,} rows are different"
-            )
+        check_rows_read(self.path, start, number)
 
     @property
     def fingerprint(self) -> dict[str, int] | None:
@@ -164,8 +153,22 @@ class TextSource(TableSource):
         return 0 if self._lines is None else self._lines.checksum
 
     def verify(self, fingerprint: Mapping[str, int]) -> None:
-        """Compare the recording with a fingerprint while it is read."""
-        self._expected = fingerprint
+        """Raise `SourceError` if no part of the recording has the checksum of the fingerprint."""
+        if self._tail is None and not self._begins_with(fingerprint["checksum"]):
+            raise SourceError(
+                f"{self.path} must be the file that was read before: its header or its first "
+                f"{fingerprint['row']:,} rows are different or missing"
+            )
+
+    def _begins_with(self, checksum: int) -> bool:
+        """Return whether the first lines have a checksum; their number is not known."""
+        with closing(FileLines(self.path, self._encoding)) as lines:
+            while lines.checksum != checksum:
+                line = lines.read()
+                if not line:
+                    return False
+                lines.use(line)
+        return True
 
     @property
     def progress(self) -> float | None:

@@ -6,6 +6,7 @@ import codecs
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -335,9 +336,8 @@ class CSVSource(TextSource):
             self._read_header(lines)
             text = ""
             n_lines = self._n_header_lines
-            n_read = max(start, (self._expected or {}).get("row", 0))
-            if n_read:  # an earlier run has read them: they are compared row by row
-                yield _ReadBefore(self, lines, start, n_read)
+            if start:  # an earlier run has read them
+                yield _ReadBefore(self, lines, start)
                 assert self._records_of is not None
                 text = self._records_of.unread()
                 n_lines = self._records_of.n_lines
@@ -419,12 +419,11 @@ def _with_point(cell: str) -> str:
 
 @dataclass(slots=True)
 class _ReadBefore:
-    """Rows up to the end of what an earlier run has read, with one more; see `TablePart`."""
+    """The row after those that an earlier run has read; see `TablePart`."""
 
     _source: CSVSource
     _lines: FileLines
     _start: int
-    _n_read: int
     table = None
     parse = None
 
@@ -436,13 +435,11 @@ class _ReadBefore:
         """Do nothing: there are no columns."""
 
     def records(self) -> Iterator[tuple[str, Record]]:
-        """Yield the records from the start on."""
+        """Yield the record at the start, if there is one."""
         source = self._source
         records = source._parse(self._lines, source._bad)
-        for i, record in enumerate(source._after(self._start, records, self._lines)):
+        for record in islice(source._after(self._start, records, self._lines), 1):
             yield source.location, record
-            if self._start + i >= self._n_read:
-                return
 
 
 class _CSVPart:

@@ -205,11 +205,8 @@ def test_a_csv_file_continues_in_blocks_after_any_row(row, tmp_path):
     assert found == expected[row:]
     assert rest.fingerprint == whole.fingerprint
     path.write_text(HEADER + "\n".join(numbers(5000, seed=1)))
-    other = CSVSource(path, "y")
-    other.verify(first.fingerprint)
-    other.seek(first.position)
     with pytest.raises(SourceError, match="must be the file that was read before"):
-        list(other.read_blocks())
+        CSVSource(path, "y").verify(first.fingerprint)
 
 
 def arrow_table(n=3000):

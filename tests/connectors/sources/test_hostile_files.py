@@ -158,7 +158,7 @@ HEADER = "x,z,y\n"
             "must be the file that was read before: its header or its first 300 rows are different",
         ),
         ("x,w,y\n" + rows(0, 300), "its header or its first 300 rows are different"),
-        (HEADER + rows(0, 60), "with at least 300 rows, got 60"),
+        (HEADER + rows(0, 60), "its first 300 rows are different or missing"),
     ],
 )
 @pytest.mark.parametrize("kind", ["csv", "csv.gz"])
@@ -180,6 +180,17 @@ def test_a_resumed_run_refuses_another_file(tmp_path, content, text, kind):
         file.write(content.encode())
     with pytest.raises(SourceError, match=text):
         engine(True).run()
+
+
+def test_no_row_of_another_file_is_learned_before_it_is_refused(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text(HEADER + rows(0, 300))
+    make = {"checkpoint": tmp_path / "state"}
+    StreamEngine(LOCOClassifier(seed=0), CSVSource(path, "y"), **make).run(max_samples=100)
+    path.write_text(HEADER + rows(0, 100) + rows(1, 200))
+    engine = StreamEngine(LOCOClassifier(seed=0), CSVSource(path, "y"), resume=True, **make)
+    with pytest.raises(SourceError, match="must be the file that was read before"):
+        engine.run(max_samples=200)
 
 
 def test_a_resumed_run_continues_a_longer_file(tmp_path):
