@@ -83,12 +83,12 @@ class ArrowSource(TableSource):
         """Compare the first rows with a fingerprint, in the columns that both have."""
         n = fingerprint["row"]
         known = fingerprint["checksums"]
-        sums = {name: sums for name, sums in self._checksums.items() if name in known}
-        if any(len(of) <= n or of[n] != known[name] for name, of in sums.items()):
-            raise SourceError(
-                f"{self.path} must be the file that was read before: its first {n:,} rows are "
-                "different"
-            )
+        for name, sums in self._checksums.items():
+            if name in known and (len(sums) <= n or sums[n] != known[name]):
+                raise SourceError(
+                    f"{self.path} must be the file that was read before: its first {n:,} rows are "
+                    "different"
+                )
 
     def _read_checksums(self) -> dict[str, list[int]]:
         """Return checksums of the first 0, 1, 2 ... values of each column."""

@@ -77,8 +77,8 @@ _OTHERS = (
               "values_masked", "counter"),
     ReportKey("masked", "share of the rows of a feature with a missing or non-numeric value",
               "fraction", "masked_share", "shares"),
-    ReportKey("n_lost_columns", "columns that came with every row and come no longer, or whose "
-              "values come no longer", "columns", "columns_lost"),
+    ReportKey("n_lost_columns", "columns that came with every row and are no longer sent, or "
+              "have no values any more; each sender counts", "columns", "columns_lost"),
     ReportKey("n_fill_values", "inputs, and labels that are numbers, that equalled one of "
               "`missing_values` and count as missing", "values", "fill_values", "counter",
               label="fill values"),
