@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import errno
 import json
 import os
 import re
@@ -403,6 +404,15 @@ def test_doctor_names_a_folder_of_compiled_code_that_cannot_be_written_to(tmp_pa
     assert kept == f"nothing yet in {file / 'code'}, which cannot be written to: Not a directory"
     assert _kept_code(str(tmp_path / "new" / "_learner")) == f"nothing yet in {tmp_path / 'new'}"
     assert "compiles anew" in _kept_code(None)
+
+
+def test_doctor_names_a_folder_of_compiled_code_that_is_read_only(tmp_path, monkeypatch):
+    def refuse(dir):  # noqa: A002 - the name of the argument
+        raise OSError(errno.EROFS, "Read-only file system", str(dir))
+
+    monkeypatch.setattr("loco_stream._cli.doctor.TemporaryFile", refuse)
+    kept = _kept_code(str(tmp_path / "_learner"))
+    assert kept == f"nothing yet in {tmp_path}, which cannot be written to: Read-only file system"
 
 
 @pytest.mark.parametrize("module", ["click", "numpy", "river"])
