@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import gzip
 import errno
+import gzip
 import json
 import os
 import re
