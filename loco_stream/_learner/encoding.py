@@ -25,6 +25,8 @@ from loco_stream._learner.arrays.spec import NOT_NEGATIVE, PerFeature, axes
 from loco_stream._numbers import LARGEST
 
 CLIP = 3.0  # standard deviations up to which the scale is linear
+TAIL = 1.0  # what the logarithm beyond is multiplied by
+REGRESSION_TAIL = CLIP  # the same of a regression: the slope at the clip does not jump
 SETTLE = 300.0  # values after which mean and variance are fixed
 REOPEN = (
     0.75  # fading share of clipped values at which they move again; a returning concept keeps them
@@ -86,17 +88,21 @@ class TargetStatistics(NamedTuple):
 
 
 @kernel
-def bounded(z):
-    """Return a standardised value (float64) as the readout sees it: logarithmic beyond `CLIP`."""
-    return z if abs(z) <= CLIP else math.copysign(CLIP + math.log(abs(z) / CLIP), z)
+def bounded(z, tail):
+    """Return a standardised value (float64) as the readout sees it: logarithmic beyond `CLIP`.
+
+    `tail` (float64) is what the logarithm is multiplied by.
+    """
+    return z if abs(z) <= CLIP else math.copysign(CLIP + tail * math.log(abs(z) / CLIP), z)
 
 
 @kernel
-def scale(x, n_features, statistics, scaled):
+def scale(x, n_features, statistics, tail, scaled):
     """Write the standardised row; a masked or constant feature becomes 0.
 
     Beyond `CLIP` the scale is logarithmic: a fault that lies far out differs from one that does
-    not, and no value is so large that it dominates the readout.
+    not, and no value is so large that it dominates the readout. Targets often grow with a feature
+    as far as it reaches, classes hardly: so the tail of a regression is longer.
 
     Parameters
     ----------
@@ -106,6 +112,8 @@ def scale(x, n_features, statistics, scaled):
         int64.
     statistics
         `FeatureStatistics`.
+    tail
+        As in `bounded`.
     scaled
         (n_features or more,) float32, written.
     """
@@ -116,7 +124,7 @@ def scale(x, n_features, statistics, scaled):
             variance = statistics.squares[f] / statistics.n_values[f]
             if variance > 0.0:
                 z = (value - statistics.mean[f]) / math.sqrt(variance)
-        scaled[f] = bounded(z)
+        scaled[f] = bounded(z, tail)
 
 
 @kernel
@@ -126,8 +134,8 @@ def bounded_range(statistics, f):
         return 0.0
     deviation = math.sqrt(statistics.squares[f] / statistics.n_values[f])
     mean = statistics.mean[f]
-    highest = bounded((statistics.highest[f] - mean) / deviation)
-    return highest - bounded((statistics.lowest[f] - mean) / deviation)
+    highest = bounded((statistics.highest[f] - mean) / deviation, TAIL)
+    return highest - bounded((statistics.lowest[f] - mean) / deviation, TAIL)
 
 
 @kernel

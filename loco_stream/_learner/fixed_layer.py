@@ -30,7 +30,7 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import nonzero, weigh_groups, weigh_rows
 from loco_stream._compiler.simd.sizes import GROUP
 from loco_stream._learner.arrays.spec import NOT_NEGATIVE, POSITIVE, Shapes, axes
-from loco_stream._learner.encoding import bounded
+from loco_stream._learner.encoding import TAIL, bounded
 from loco_stream._learner.hidden import turn_into_traces
 from loco_stream._learner.scale_guard import is_apart
 from loco_stream._learner.tiny import drop_tiny_items
@@ -200,7 +200,7 @@ def _encode(settings, state, scratch):
         code = np.float32(0.0)
         if abs(value) <= LARGEST:
             z = (value - own.center[f]) * own.factor[f]
-            z = min(max(z, -1.0), 1.0) if settings.n_fields == 1 else bounded(z)
+            z = min(max(z, -1.0), 1.0) if settings.n_fields == 1 else bounded(z, TAIL)
             code = np.float32(gain * z)
         work.code[f] = code
     width = work.carried.shape[1]

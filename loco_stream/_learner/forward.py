@@ -5,6 +5,8 @@ import numpy as np
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.context.delays import set_code
 from loco_stream._learner.encoding import (
+    REGRESSION_TAIL,
+    TAIL,
     encode_fields,
     encode_intensities,
     intensity,
@@ -41,7 +43,8 @@ def _encode(settings, state, scratch, x):
     without_fillers(scratch.given, n_features, state.scale_guard, x)
     for r in range(max(scratch.cache.n_channels, 0)):
         code.channels[code.rows[r]] = 0.0
-    scale(x, n_features, state.statistics, scratch.scaled)
+    tail = REGRESSION_TAIL if settings.regression else TAIL
+    scale(x, n_features, state.statistics, tail, scratch.scaled)
     if settings.n_fields > 1:
         n_fields = settings.n_fields
         is_text = state.texts.is_text

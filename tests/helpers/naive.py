@@ -42,14 +42,14 @@ class Scale:
     def has_settled(self):
         return len(self.values) >= encoding.SETTLE
 
-    def scale(self, value):
+    def scale(self, value, tail=encoding.TAIL):
         """Return standard deviations from the mean; beyond the clip their logarithm."""
         mean, variance = self.statistics
         if is_masked(value) or variance == 0.0:
             return 0.0
         z = (value - mean) / math.sqrt(variance)
         clip = encoding.CLIP
-        return z if abs(z) <= clip else math.copysign(clip + math.log(abs(z) / clip), z)
+        return z if abs(z) <= clip else math.copysign(clip + tail * math.log(abs(z) / clip), z)
 
     def widen(self, value):
         self.low = min(self.low, value)
@@ -121,8 +121,8 @@ class Feature:
     def is_missing(self, value):
         return is_masked(value) or (is_filler(value) and not self.is_expected(value))
 
-    def scale(self, value):
-        return 0.0 if self.is_missing(value) else self.current.scale(value)
+    def scale(self, value, tail=encoding.TAIL):
+        return 0.0 if self.is_missing(value) else self.current.scale(value, tail)
 
     @property
     def bounded_range(self):

@@ -20,7 +20,7 @@ from loco_stream._learner.arrays.spec import specs
 from loco_stream._learner.context.delays import WHOLE_STEPS
 from loco_stream._learner.context.traces import GOLDEN, TOWARDS_LONG
 from loco_stream._learner.delayed_labels import weights as delayed_labels
-from loco_stream._learner.encoding import CLIP, REOPEN_TARGET
+from loco_stream._learner.encoding import CLIP, REGRESSION_TAIL, REOPEN_TARGET, TAIL
 from loco_stream._learner.hidden import SETTLE
 from loco_stream._learner.plasticity.feedback import ALWAYS_UNTIL, EVERY, FEEDBACK_RATE
 from loco_stream._learner.plasticity.noise import draw_noise
@@ -364,7 +364,8 @@ class Learner:
                 self.fixed.before = then.before
         s = self.settings
         pairs = list(zip(self.features, x, strict=True))
-        scaled = np.array([feature.scale(value) for feature, value in pairs])
+        tail = REGRESSION_TAIL if self.regression else TAIL
+        scaled = np.array([feature.scale(value, tail) for feature, value in pairs])
         intensities = np.array([feature.intensity(value) for feature, value in pairs])
         self.scaled = scaled
         has_fields = s.n_fields > 1

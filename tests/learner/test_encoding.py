@@ -85,7 +85,7 @@ def run(rows):
     row = np.zeros(n)
     for raw in np.array(rows, np.float64):
         encoding.without_fillers(raw, n, robust.guard, row)
-        encoding.scale(row, n, statistics, scaled)
+        encoding.scale(row, n, statistics, encoding.TAIL, scaled)
         before = copied(statistics)
         masked = take(raw, statistics, scaled, robust)
         yield row.copy(), scaled.copy(), before, masked
@@ -123,16 +123,22 @@ def test_scaling_and_masks_equal_the_twin(rows):
         assert masked == sum(twin.learn(value) for twin, value in zip(twins, row, strict=True))
 
 
-def test_beyond_the_clip_the_scale_is_logarithmic_continuous_and_odd():
+def scaled_by(tail):
+    """Return a function that scales a value, whose mean is 0 and whose variance is 1."""
     statistics = fresh(1)
     scaled = np.zeros(1, np.float32)
-    statistics.n_values[0] = 1.0  # mean 0, variance 1
+    statistics.n_values[0] = 1.0
     statistics.squares[0] = 1.0
 
     def scale(value):
-        encoding.scale(np.array([value]), 1, statistics, scaled)
+        encoding.scale(np.array([value]), 1, statistics, tail, scaled)
         return float(scaled[0])
 
+    return scale
+
+
+def test_beyond_the_clip_the_scale_is_logarithmic_continuous_and_odd():
+    scale = scaled_by(encoding.TAIL)
     assert scale(2.9) == pytest.approx(2.9)
     assert scale(3.0) == pytest.approx(3.0)
     assert scale(3.0 * math.e) == pytest.approx(4.0)
@@ -140,6 +146,15 @@ def test_beyond_the_clip_the_scale_is_logarithmic_continuous_and_odd():
     assert 3.0 < scale(3.001) < 3.002
     assert scale(1e30) < 75.0  # no value dominates the readout
     assert scale(2e30) == 0.0  # masked
+
+
+def test_the_scale_of_a_regression_keeps_its_slope_at_the_clip():
+    scale = scaled_by(encoding.REGRESSION_TAIL)
+    assert scale(3.0) == pytest.approx(3.0)
+    assert scale(3.01) - scale(3.0) == pytest.approx(0.01, rel=0.01)
+    assert scale(3.0 * math.e) == pytest.approx(6.0)
+    assert scale(-3.0 * math.e) == pytest.approx(-6.0)
+    assert scale(1e30) < 220.0
 
 
 @settings(max_examples=150, deadline=None)
@@ -194,7 +209,7 @@ def learn_values(statistics, values, robust=None):
     for value in values:
         given = np.array([value])
         encoding.without_fillers(given, 1, robust.guard, row)
-        encoding.scale(row, 1, statistics, scaled)
+        encoding.scale(row, 1, statistics, encoding.TAIL, scaled)
         take(given, statistics, scaled, robust)
     return robust
 
