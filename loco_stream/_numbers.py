@@ -42,6 +42,19 @@ def to_number(value: object) -> float:
     return number if -LARGEST <= number <= LARGEST else math.nan
 
 
+def is_missing(value: object) -> bool:
+    """Return whether `value` is None, NaN, or the NA or NaT of pandas.
+
+    Examples
+    --------
+    >>> [is_missing(value) for value in (None, np.float32("nan"), 0.0, "")]
+    [True, True, False, False]
+    """
+    if value is None or isinstance(value, float | np.floating):
+        return value is None or bool(value != value)
+    return type(value).__name__ in ("NAType", "NaTType")  # without importing pandas
+
+
 def is_beyond(value: object) -> bool:
     """Return whether `value` is a finite number beyond `LARGEST`: an error, not a missing value.
 

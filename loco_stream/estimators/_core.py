@@ -53,7 +53,7 @@ from loco_stream.estimators._inputs.slots import (
     FeatureSlots,
     hashable_value,
     require_mapping,
-    require_storable,
+    require_name,
 )
 from loco_stream.estimators._inputs.tables import (
     Names,
@@ -114,6 +114,7 @@ class ModelCore:
     """
 
     learns_tickets_once: ClassVar[bool] = True
+    takes_texts: ClassVar[bool] = True  # as categories
 
     def __init__(self, options: ModelOptions, *, regression: bool) -> None:
         self.options = options
@@ -129,7 +130,7 @@ class ModelCore:
         self.settings: Settings | None = None
         self.state: State | None = None
         self.scratch: Scratch | None = None
-        self.warnings = DataWarnings()
+        self.warnings = DataWarnings(takes_texts=self.takes_texts)
         # a name that no row has is misspelt
         self.warnings.watch(options.advanced.categorical_features, 0)
         self.origin: Origin | None = Origin()
@@ -170,7 +171,7 @@ class ModelCore:
         if has_room and not texts and None not in known:
             return known
         for name in features:
-            require_storable(name, "x", "name of a feature")
+            require_name(name)
         n_slots = len(self.slots)
         n_classes = len(self.classes)
         n_known = self.slots.n_features
@@ -731,7 +732,7 @@ class ModelCore:
                 self.adopt(settings, state)
                 self._check_answers()
             if self.n_seen >= self.warnings.due:  # judged before the model was saved
-                self.warnings = DataWarnings()
+                self.warnings = DataWarnings(takes_texts=self.takes_texts)
 
     def _without_readouts(self, settings: Settings, arrays: SavedArrays) -> dict[str, Array]:
         """Restore the readouts of sequences; return the arrays that are not their own.

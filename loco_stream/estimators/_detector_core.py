@@ -27,7 +27,7 @@ from loco_stream._persistence.content import (
 )
 from loco_stream.errors import InputError
 from loco_stream.estimators._inputs.categories import is_text, known_by
-from loco_stream.estimators._inputs.slots import in_order
+from loco_stream.estimators._inputs.slots import in_order, require_name
 from loco_stream.estimators._inputs.tables import Table
 from loco_stream.estimators._saved_checks import check_names
 
@@ -143,13 +143,15 @@ class DetectorCore:
     def admit(self, names: Iterable[Hashable]) -> None:
         """Add columns that are new.
 
-        Raises `InputError` if they do not fit in memory.
+        Raises `InputError` if one cannot be a name, or they do not fit in memory.
         """
         if tuple(names) == self.names:
             return
         missing = [name for name in names if name not in self.columns]
         if not missing:
             return
+        for name in missing:
+            require_name(name)
         new = in_order(missing)
         n = len(self.columns) + len(new)
         try:

@@ -350,16 +350,18 @@ class LOCOEstimator(LOCOModel, base.Estimator):
     def learn_predict_many(self, X: Any, y: Any) -> Any:
         """Test, then train on each row of a frame; return the predictions as `predict_many`."""
         frame = require_frame(X)
-        return series_like(frame, self.learn_predict_array(X, y), _PREDICTION)
+        answers = self.learn_predict_array(X, y)
+        return series_like(frame, answers, _PREDICTION, self._core.classes)
 
     def predict_many(self, X: Any, in_stream: bool | None = None) -> Any:
         """Return the prediction for each row of a frame, as a series of the frame's library.
 
-        A series of pandas has the index of the frame. Before any class is known, all are null.
-        `in_stream` is that of `predict_one`.
+        A series of pandas has the index of the frame. Before any class is known, all are null. In
+        other libraries, labels of several types are texts. `in_stream` is that of `predict_one`.
         """
         frame = require_frame(X)
-        return series_like(frame, self.predict_array(X, in_stream=in_stream), _PREDICTION)
+        answers = self.predict_array(X, in_stream=in_stream)
+        return series_like(frame, answers, _PREDICTION, self._core.classes)
 
     # Attributes
 

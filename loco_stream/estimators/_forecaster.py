@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Sized
 from copy import deepcopy
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -185,7 +185,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
             require_mapping(x)
         names = tuple(x or ())
         given = np.array([[to_number(x[name]) for name in names]]) if x else np.zeros((1, 0))
-        self._learn(values, given, names, None if t is None else [t], predicts=False)
+        self._learn(values, given, names, self._core.time_of(t), predicts=False)
 
     def learn_array(
         self,
@@ -249,7 +249,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
 
     def _learn_table(
         self,
-        y: ArrayLike,
+        y: Any,
         X: ArrayLike | None,
         features: Sequence[Hashable] | None,
         t: TimesLike,
@@ -259,6 +259,8 @@ class LOCOForecaster(GetSetParams, Forecaster):
         rows = table(np.zeros((0, 0)) if X is None else X)
         given = rows.numbers
         features = rows.names if features is None else features
+        if X is None and hasattr(y, "__next__"):  # it has no length
+            y = list(y)
         n = len(y) if isinstance(y, Sized) else len(given)
         cells = one_per_row(y, n)
         values = np.array([read_target(f"y[{i}]", cell) for i, cell in enumerate(cells)])
@@ -270,14 +272,15 @@ class LOCOForecaster(GetSetParams, Forecaster):
             )
         width = given.shape[1]
         names = tuple(range(width)) if features is None else column_names(features, width)
-        return self._learn(values, given, names, t, predicts=predicts)
+        times, _ = self._core.times_of(t, None, n)
+        return self._learn(values, given, names, times, predicts=predicts)
 
     def _learn(
         self,
         values: Float64,
         given: Float64,
         names: tuple[Hashable, ...],
-        t: TimesLike,
+        times: Float64,
         *,
         predicts: bool,
     ) -> tuple[Float64, Float64]:
@@ -286,16 +289,16 @@ class LOCOForecaster(GetSetParams, Forecaster):
         history = self._history
         n = len(values)
         with core.lock:
-            times, _ = core.times_of(t, None, n)
             inputs = history.names
-            if clash := set(inputs) & set(names):
-                raise InputError(f"`x` must not have a feature named {min(clash)!r}")
+            self._check_names(names)
             radii = np.full((n if predicts else 0, self.heads * len(COVERAGES)), np.inf)
             widths = radii.reshape(-1, self.heads, len(COVERAGES))
             if n == 0:
                 return np.zeros((0, self.heads)), widths
             n_slots = len(core.slots)
             core.admit((*inputs, *names), range(self.heads))
+            if len(core.slots) > n_slots:
+                core.warnings.ignore(inputs)  # those of a long season are missing at first
             answers = np.zeros((n, self.heads))
             for part in _parts(values):
                 is_missing = np.isnan(values[part][-1])
@@ -315,7 +318,13 @@ class LOCOForecaster(GetSetParams, Forecaster):
                 answers[part] = outputs + levels[:, None]
                 if is_missing:
                     history.fill(answers[part][-1, 0])
+            core.warn_of_columns()
         return answers, widths
+
+    def _check_names(self, names: Iterable[Hashable]) -> None:
+        """Raise `InputError` if an additional feature has the name of another input."""
+        if clash := set(self._history.names).intersection(names):
+            raise InputError(f"`x` must not have a feature named {min(clash)!r}")
 
     # Forecasts
 
@@ -404,6 +413,9 @@ class LOCOForecaster(GetSetParams, Forecaster):
         """Return forecasts and half widths of the values that have a head."""
         core = self._core
         rows = self._placed(self._history.next_row(), [x])
+        if not core.slots.knows_any(x):
+            own = set(self._history.names)
+            core.warnings.warn_unknown(x, [name for name in core.slots.index if name not in own])
         radii = np.full((1, self.heads * len(COVERAGES)), np.inf)
         answers = core.run(rows, learns=False, proba=radii)
         return answers[0] + self._history.level, radii.reshape(self.heads, len(COVERAGES))
@@ -421,6 +433,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
         placed = self._core.placed(rows, self._history.names).copy()
         for i, x in enumerate(xs):
             require_mapping(x)
+            self._check_names(x)
             for name, value in x.items():
                 if name in index:
                     placed[i, index[name]] = to_number(value)

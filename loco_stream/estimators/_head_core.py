@@ -32,6 +32,7 @@ class HeadCore(TargetCore):
     `n_heads`: steps ahead.
     """
 
+    takes_texts = False
     _groups: ClassVar[Mapping[str, type[Any]]] = {"targets": TargetState, "heads": HeadState}
 
     def __init__(self, options: ModelOptions, n_heads: int) -> None:

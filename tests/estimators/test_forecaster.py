@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 
 import numpy as np
@@ -12,7 +13,7 @@ from river import checks, datasets, metrics, time_series
 from sklearn.base import clone
 
 from loco_stream import LOCOForecaster, load, save
-from loco_stream.errors import CheckpointError, ConfigError, InputError
+from loco_stream.errors import CheckpointError, ConfigError, InputError, LocoStreamWarning
 
 
 def series(n=400, seed=0):
@@ -278,6 +279,41 @@ def test_features_may_appear_later_and_texts_are_masked():
     assert np.isfinite(trained.forecast(8, [{"new": 1.0}] * 8)).all()
 
 
+def test_a_feature_of_texts_is_named_and_inputs_of_a_long_season_are_not():
+    trained = model(seasons=(200,))
+    for i, y in enumerate(series(99)):
+        trained.learn_one(y, {"day": "monday", "machine_id": i % 3})
+    with pytest.warns(LocoStreamWarning) as caught:
+        trained.learn_one(1.0, {"day": "tuesday", "machine_id": 1})
+    assert [str(each.message) for each in caught] == [
+        "column 'day' held no number in its first 100 rows: nothing is learned from it"
+    ]
+    trained.learn_array(series(200))
+
+
+def test_features_of_the_future_that_the_model_does_not_know_are_named_once():
+    trained = model()
+    trained.learn_array(series(40), np.arange(40.0)[:, None], ["load"])
+    with pytest.warns(LocoStreamWarning, match="it has 'Load', the model has 'load'"):
+        trained.forecast(8, [{"Load": 1.0}] * 8)
+    trained.forecast(8, [{"Load": 1.0}] * 8)
+    trained.forecast(8, [{}] * 8)
+
+
+@pytest.mark.parametrize("missing", [None, math.nan, np.float32("nan"), pd.NA, pd.NaT], ids=repr)
+def test_missing_values_of_every_library_are_missing(missing):
+    expected, trained, by_array = model(), model(), model()
+    values = [*series(40).tolist(), None, 3.0]
+    for y in values:
+        expected.learn_one(y)
+    values[-2] = missing
+    for y in values:
+        trained.learn_one(y, t=missing)
+    by_array.learn_array(iter(values))
+    assert_same_state(trained, expected)
+    assert_same_state(by_array, expected)
+
+
 def test_times_matter_to_the_memory():
     y = series(300)
     gaps = np.where(np.arange(300) % 2, 1.0, 4.0)
@@ -346,6 +382,8 @@ def test_bad_input_is_refused_and_changes_nothing():
         (lambda: trained.learn_one(np.inf), "`y` must be"),
         (lambda: trained.learn_one(1.0, [1.0]), "must be"),
         (lambda: trained.learn_one(1.0, {"last value": 1.0}), "must not have a feature named"),
+        (lambda: trained.learn_one(1.0, t="noon"), "`t` must be a number or a datetime"),
+        (lambda: trained.forecast(1, [{"last value": 1.0}]), "must not have a feature named"),
         (lambda: trained.learn_array([1.0, 2.0], [[1.0]]), "`X` must have 2 rows"),
         (lambda: trained.forecast(0), "`horizon` must be a positive integer, got 0"),
         (lambda: trained.forecast(2, [{}]), "`xs` must have 2 rows"),

@@ -21,6 +21,7 @@ from loco_stream import (
     LOCORegressor,
 )
 from loco_stream.errors import ConfigError, InputError
+from tests.helpers.models import arrays_of, assert_same
 
 pl = pytest.importorskip("polars")
 
@@ -311,3 +312,45 @@ def test_columns_of_one_name_are_refused_by_every_method(library):
             method(X, ["ok", "worn"])
     with pytest.raises(InputError, match=r"different names, got 'a' 2 times$"):
         model.predict_array(X)
+
+
+@pytest.mark.parametrize("values", [[2**100, 3], [2**100, None]], ids=repr)
+def test_integers_of_128_bits_are_numbers(values):
+    framed, by_row = small(), small()
+    framed.learn_many(pl.DataFrame({"a": pl.Series(values, dtype=pl.Int128)}), ["x", "y"])
+    by_row.learn_one({"a": values[0]}, "x")
+    by_row.learn_one({"a": values[1]}, "y")
+    assert_same(arrays_of(framed), arrays_of(by_row))
+
+
+def test_arrays_in_cells_of_pandas_are_missing_values():
+    model = small()
+    model.learn_many(pd.DataFrame({"a": [1.0, 2.0], "v": [np.zeros(3), np.ones(3)]}), ["x", "y"])
+    assert model.masked_values == 2
+
+
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+@pytest.mark.parametrize(
+    ("labels", "answers"),
+    [
+        ((1, "b"), ["1", "b"]),
+        ((True, 2), ["True", "2"]),
+        ((1, 2.5), [1.0, 2.5]),
+        ((("a", 1), ("b", 2)), ["('a', 1)", "('b', 2)"]),
+        ((10**30, 5), ["1000000000000000000000000000000", "5"]),
+    ],
+    ids=repr,
+)
+def test_labels_of_several_types_are_texts_outside_of_pandas(library, labels, answers):
+    constructor = {"polars": pl.DataFrame, "pyarrow": pyarrow.table}[library]
+    frame = constructor({"a": [0.0, 1.0] * 20})
+    listed = SERIES[library][1]
+    model = small()
+    learned = listed(model.learn_predict_many(frame, list(labels) * 20))
+    assert learned[0] is None
+    assert learned[-2:] == answers
+    assert listed(model.predict_many(frame))[:2] == answers
+    # the type does not depend on which classes a block is predicted to have
+    assert listed(model.predict_many(frame[:1] if library == "polars" else frame.slice(0, 1))) == [
+        answers[0]
+    ]

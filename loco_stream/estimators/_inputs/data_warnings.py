@@ -23,10 +23,12 @@ _OF_NAMES = re.compile(r"((^|[^a-zA-Z])(?i:id|code|nr|zip)|[a-z](Id|ID|Code|Nr|Z
 class DataWarnings:
     """Warns once per column, and once of rows without known features.
 
-    `due`: number of rows at which the next column is judged.
+    takes_texts: whether the model has categories
+    due: number of rows at which the next column is judged
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, takes_texts: bool = True) -> None:
+        self._takes_texts = takes_texts
         self._columns: dict[Hashable, int] = {}
         self.due = math.inf
         self._warned_unknown = False
@@ -41,6 +43,12 @@ class DataWarnings:
     def watch(self, columns: Iterable[Hashable], n_seen: int) -> None:
         """Judge new columns after the next 100 rows."""
         self._columns.update(dict.fromkeys(columns, n_seen + _ROWS))
+        self.due = min(self._columns.values(), default=math.inf)
+
+    def ignore(self, columns: Iterable[Hashable]) -> None:
+        """Judge none of these columns."""
+        for column in columns:
+            self._columns.pop(column, None)
         self.due = min(self._columns.values(), default=math.inf)
 
     def watch_classes(self, labels: Iterable[Hashable]) -> None:
@@ -71,12 +79,14 @@ class DataWarnings:
                     "rows has"
                 )
             elif not slots.is_input(counts, column):
+                texts = ", and no text for which a slot was left," if self._takes_texts else ""
                 _warn(
-                    f"column {column!r} held no number, and no text for which a slot was left, in "
-                    f"its first {_ROWS} rows: nothing is learned from it"
+                    f"column {column!r} held no number{texts} in its first {_ROWS} rows: nothing "
+                    "is learned from it"
                 )
             elif (
-                isinstance(column, str)
+                self._takes_texts
+                and isinstance(column, str)
                 and _OF_NAMES.search(column)
                 and slots.is_number(counts, column)
             ):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from datetime import date, timedelta
 from typing import Any, TypeAlias
 
@@ -88,17 +88,18 @@ def _column(series: Series, name: Hashable) -> Array:
 
 
 def _numbers(series: Series) -> Float64:
-    if series.dtype.is_decimal() or series.null_count():
+    is_wide = str(series.dtype) in ("Int128", "UInt128")  # numpy has no such integers
+    if is_wide or series.dtype.is_decimal() or series.null_count():
         values = (np.nan if _is_null(value) else float(value) for value in series.to_list())
         return np.fromiter(values, np.float64, len(series))
     return np.asarray(series.to_numpy(), dtype=np.float64)
 
 
 def _is_null(value: Any) -> bool:
-    """Return whether a cell is None, NaN, or the NaT or NA of pandas."""
+    """Return whether a cell is None, NaN, the NaT or NA of pandas, or an array."""
     try:
         return value is None or bool(value != value)
-    except TypeError:  # NA has no truth value
+    except (TypeError, ValueError):  # NA and arrays have no truth value
         return True
 
 
@@ -121,8 +122,15 @@ def seconds(value: Any) -> float:
     return float(value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6)
 
 
-def series_like(frame: Frame, values: Sequence[Any] | Array, name: str) -> Series:
-    """Return values as a series of the caller's library, with the index of a frame of pandas."""
+def series_like(
+    frame: Frame, values: Sequence[Any] | Array, name: str, labels: Iterable[Hashable] = ()
+) -> Series:
+    """Return values as a series of the caller's library, with the index of a frame of pandas.
+
+    Other libraries have one type per series: see `_of_one_type`.
+
+    labels: what the values are among; empty for numbers
+    """
     import narwhals.stable.v2 as nw
 
     if frame.implementation.is_pandas_like():
@@ -130,7 +138,24 @@ def series_like(frame: Frame, values: Sequence[Any] | Array, name: str) -> Serie
         kind = "object" if np.asarray(values).dtype.hasobject else None  # keeps None as it is
         return library.Series(values, index=frame.to_native().index, dtype=kind)
     listed = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    listed = _of_one_type(listed, labels)
     return nw.new_series(name, listed, backend=frame.implementation).to_native()
+
+
+def _of_one_type(values: list[Any], labels: Iterable[Any]) -> list[Any]:
+    """Return values among `labels` as values of one type.
+
+    Where labels are tuples, integers of more than 64 bits, or of several types, they become texts,
+    as in the names of the columns of probabilities; integers beside floats become floats.
+    """
+    labels = list(labels)
+    kinds = {*map(type, labels)}
+    if kinds == {int, float}:
+        return [None if value is None else float(value) for value in values]
+    is_large = kinds == {int} and any(not -(2**63) <= label < 2**63 for label in labels)
+    if len(kinds) < 2 and tuple not in kinds and not is_large:
+        return values
+    return [None if value is None else str(value) for value in values]
 
 
 def frame_like(frame: Frame, table: Float64, names: Sequence[Hashable]) -> Frame:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from loco_stream._arrays import Bool, Float64
-from loco_stream._numbers import LARGEST, require_number, shown
+from loco_stream._numbers import LARGEST, is_missing, require_number, shown
 from loco_stream.errors import InputError
 from loco_stream.estimators._inputs.frames import seconds
 from loco_stream.estimators._inputs.slots import hashable_value
@@ -63,7 +63,7 @@ def seconds_of(name: str, t: Any) -> float:
 
     Raises `InputError` if it is neither a number nor a date; `name` is that of the argument.
     """
-    if t is None or (isinstance(t, float | np.floating) and t != t):
+    if is_missing(t):
         return math.nan
     if isinstance(t, np.datetime64):
         t = None if np.isnat(t) else t.astype("M8[us]").item()

@@ -63,6 +63,13 @@ def require_storable(value: Hashable, field: str, what: str) -> None:
         )
 
 
+def require_name(name: Hashable) -> None:
+    """Raise `InputError` if a feature cannot have this name: NaN, or what no file holds."""
+    if not _equals_itself(name):  # each row would bring another feature
+        raise InputError(f"`x` must have names of features other than NaN, got {shown(name)}")
+    require_storable(name, "x", "name of a feature")
+
+
 def _equals_itself(label: Hashable) -> bool:
     """Return False for NaN, and for other libraries' missing values, which cannot be compared."""
     try:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from loco_stream._arrays import Array, Float64, Int64
-from loco_stream._numbers import LARGEST, require_number, to_number
+from loco_stream._numbers import LARGEST, is_missing, require_number, to_number
 from loco_stream._text import counted, has_surrogate
 from loco_stream.errors import InputError
 from loco_stream.estimators._inputs.categories import is_text, spelled
@@ -241,12 +241,11 @@ def _sequence(y: Any, n: int, name: str) -> Any:
 
 
 def read_target(name: str, value: Any) -> float:
-    """Return the value of a target as a float, NaN where it is missing (None or NaN).
+    """Return the value of a target as a float, NaN where it is missing (None, NaN, NA or NaT).
 
     Raises `InputError` if it is no number, or beyond `LARGEST`; the text calls it `name`.
     """
-    missing = value is None or (isinstance(value, float | np.floating) and value != value)
-    return np.nan if missing else require_number(name, value)
+    return np.nan if is_missing(value) else require_number(name, value)
 
 
 def one_per_row(y: Any, n: int, name: str = "y") -> Array | list[Any]:

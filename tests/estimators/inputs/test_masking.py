@@ -7,11 +7,12 @@ import math
 from decimal import Decimal
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loco_stream import LOCOClassifier, LOCORegressor
+from loco_stream import LOCOClassifier, LOCODetector, LOCOForecaster, LOCORegressor
 from loco_stream.errors import InputError
 from tests.helpers.models import arrays_of, assert_same, blobs
 
@@ -213,4 +214,21 @@ def test_what_no_file_can_hold_is_refused_as_label_and_as_name(value):
         estimator.learn_array(np.zeros((2, 1)), ["on", value])
     with pytest.raises(InputError, match="`x` " + learned.format("name of a feature")):
         estimator.learn_one({value: 1.0}, "on")
-    assert estimator.n_seen == 0
+    detector = LOCODetector(seed=1)
+    with pytest.raises(InputError, match="`x` " + learned.format("name of a feature")):
+        detector.learn_one({value: 1.0})
+    assert estimator.n_seen == detector.n_seen == 0
+
+
+@pytest.mark.parametrize("name", [math.nan, np.float64("nan"), pd.NA, pd.NaT], ids=repr)
+def test_a_feature_whose_name_is_missing_is_refused(name):
+    text = "`x` must have names of features other than NaN, got "
+    frame = pd.DataFrame([[1.0, 2.0]], columns=pd.Index([name, "b"], dtype=object))
+    for learn in (
+        lambda: small().learn_one({name: 1.0, "b": 2.0}, "on"),
+        lambda: small().learn_many(frame, ["on"]),
+        lambda: LOCODetector(seed=1).learn_one({name: 1.0, "b": 2.0}),
+        lambda: LOCOForecaster(hidden_sizes=4, seed=1).learn_one(1.0, {name: 1.0}),
+    ):
+        with pytest.raises(InputError, match=text):
+            learn()
