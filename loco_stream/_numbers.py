@@ -21,7 +21,9 @@ from loco_stream._arrays import Array
 from loco_stream.errors import InputError
 
 LARGEST = 1e30  # sums of its square over any stream do not overflow
-NO_NUMBERS = (str, bytes, bytearray, np.datetime64, np.timedelta64)  # float() would convert these
+# float() would convert these
+_COMPLEX = (np.complex64, np.complex128, np.clongdouble)
+NO_NUMBERS = (str, bytes, bytearray, np.datetime64, np.timedelta64, *_COMPLEX)
 
 
 def to_number(value: object) -> float:

@@ -413,7 +413,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
         """Return forecasts and half widths of the values that have a head."""
         core = self._core
         rows = self._placed(self._history.next_row(), [x])
-        if not core.slots.knows_any(x):
+        if x and not core.slots.knows_any(x):
             own = set(self._history.names)
             core.warnings.warn_unknown(x, [name for name in core.slots.index if name not in own])
         radii = np.full((1, self.heads * len(COVERAGES)), np.inf)

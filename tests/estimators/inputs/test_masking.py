@@ -32,6 +32,8 @@ NO_NUMBERS = [
     object(),
     10**400,
     1j,
+    np.complex64(1.0),
+    np.complex128(1j),
     dt.datetime(2020, 1, 1),
     np.datetime64(1, "D"),
     np.datetime64(1, "ns"),

@@ -194,6 +194,7 @@ def test_labels_that_do_not_fit_are_refused_and_nothing_is_learned(y, message, m
         "3",
         None,
         1j,
+        np.complex128(1.0),
         [1.0],
     ],
 )
