@@ -21,8 +21,8 @@ from loco_stream._arrays import Array
 from loco_stream.errors import InputError
 
 LARGEST = 1e30  # sums of its square over any stream do not overflow
-# float() would convert these
 _COMPLEX = (np.complex64, np.complex128, np.clongdouble)
+# What float() would convert all the same.
 NO_NUMBERS = (str, bytes, bytearray, np.datetime64, np.timedelta64, *_COMPLEX)
 
 
