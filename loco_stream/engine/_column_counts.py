@@ -13,7 +13,7 @@ import numpy as np
 from loco_stream._arrays import Array, Bool
 from loco_stream._numbers import masked, to_number
 from loco_stream._persistence.content import Config, State
-from loco_stream._text import counted
+from loco_stream._text import counted, listed
 from loco_stream.engine._row import Features, Values
 
 Counts: TypeAlias = dict[Hashable, int]
@@ -21,7 +21,7 @@ Counts: TypeAlias = dict[Hashable, int]
 _MAX_NAMES = 4096  # features counted by name: as many as a model may have
 _MAX_SENDERS = 1000  # whose columns are counted
 _LOST_ROWS = 100  # with a value of a feature, and then without one
-_SHOWN = 5  # columns with a sentence of their own
+SHOWN = 5  # columns with a sentence of their own, and names in one sentence
 
 
 class ColumnCounts:
@@ -46,6 +46,7 @@ class ColumnCounts:
         self, takes_text: bool, is_left_out: Callable[[Hashable], bool] = lambda _name: False
     ) -> None:
         self._takes_text = takes_text
+        self._wanted = "usable value" if takes_text else "usable number"
         self._is_left_out = is_left_out
         self._rows: Counts = {}  # rows in which a feature was named
         self._masked: Counts = {}
@@ -126,10 +127,6 @@ class ColumnCounts:
         self._masked_runs[name] = (n_last + n_before if goes_on else n_last, end)
 
     @property
-    def _what(self) -> str:
-        return "usable value" if self._takes_text else "usable number"
-
-    @property
     def n_masked(self) -> int:
         """Number of masked values."""
         return sum(self._masked.values())
@@ -143,17 +140,16 @@ class ColumnCounts:
         """Yield sentences about the masked values."""
         masked = self._masked_in_order()
         worst = sorted(masked, key=lambda name: -masked[name] / self._rows.get(name, 1))
-        what = self._what
-        for name in worst[:_SHOWN]:
+        for name in worst[:SHOWN]:
             n = self._masked[name]
             n_rows = self._rows.get(name, n)
             rows = counted(n_rows, "row")
             if n >= n_rows:
-                yield f"column {name!r} had no {what} in any of {rows} and was not learned"
+                yield f"column {name!r} had no {self._wanted} in any of {rows} and was not learned"
             else:
-                yield f"column {name!r} had no {what} in {n:,} of {rows}"
-        if len(worst) > _SHOWN:
-            yield f"{len(worst) - _SHOWN} more columns had no {what} in some rows"
+                yield f"column {name!r} had no {self._wanted} in {n:,} of {rows}"
+        if len(worst) > SHOWN:
+            yield f"{len(worst) - SHOWN} more columns had no {self._wanted} in some rows"
 
     @property
     def lost(self) -> dict[Hashable, str]:
@@ -180,8 +176,7 @@ class ColumnCounts:
             for name, rows in self._rows.items()
             if rows == self._n_rows - n and self._last.get(name) == self._n_rows
         ]
-        more = f" and {len(new) - _SHOWN} more" if len(new) > _SHOWN else ""
-        return f", which have {', '.join(map(repr, new[:_SHOWN]))}{more} instead" if new else ""
+        return f", which have {listed(map(repr, new), SHOWN)} instead" if new else ""
 
     def _without_values(self) -> dict[Hashable, str]:
         """Return a sentence per feature that had values, and has none in its last rows."""
@@ -192,8 +187,8 @@ class ColumnCounts:
             if _is_unexpected(n, n_values, n_before):
                 many = "each" if n_values == n_before else f"{n_values:,}"
                 lost[name] = (
-                    f"column {name!r} had a {self._what} in {many} of the first {n_before:,} rows, "
-                    f"and in none of the {n:,} rows since"
+                    f"column {name!r} had a {self._wanted} in {many} of the first {n_before:,} "
+                    f"rows, and in none of the {n:,} rows since"
                 )
         return lost
 
@@ -256,8 +251,9 @@ class SenderColumns:
         self._by_sender: dict[Hashable, ColumnCounts] = {}
         self._counted: dict[Hashable, None] = {}  # senders since the last look at `_lost`
         self._lost: dict[Hashable, Mapping[Hashable, str]] = {}
+        self._returned: set[tuple[Hashable, Hashable]] = set()  # by `newly_lost`
 
-    def of(self, sender: Hashable) -> ColumnCounts | None:
+    def counts_of(self, sender: Hashable) -> ColumnCounts | None:
         """Return the counts of a sender; None while there is one sender, and beyond the limit."""
         if not self._by_sender:
             if self._first is None:
@@ -273,18 +269,27 @@ class SenderColumns:
         return counts
 
     @property
-    def lost(self) -> dict[Hashable, str]:
-        """A sentence per column that is no longer sent: by all senders, or by one."""
+    def lost(self) -> dict[tuple[Hashable, Hashable], str]:
+        """A sentence per sender and column that is no longer sent; None stands for all senders."""
         for sender in self._counted:
             self._lost[sender] = self._by_sender[sender].lost
         self._counted.clear()
         everywhere = self.all.lost
-        lost = dict(everywhere)
+        lost: dict[tuple[Hashable, Hashable], str] = {
+            (None, name): sentence for name, sentence in everywhere.items()
+        }
         for sender, columns in self._lost.items():
             for name, sentence in columns.items():
                 if name not in everywhere:
                     lost[sender, name] = f"{self._label} {sender!r}: {sentence}"
         return lost
+
+    def newly_lost(self) -> list[str]:
+        """Return the sentences of `lost` that were not returned before."""
+        lost = self.lost
+        new = [column for column in lost if column not in self._returned]
+        self._returned.update(new)
+        return [lost[column] for column in new]
 
 
 def _is_unexpected(n: int, n_values: int, n_before: int) -> bool:
@@ -298,15 +303,15 @@ def _n_last(absent: Bool) -> int:
     return len(absent) - 1 - int(present[-1]) if present.size else len(absent)
 
 
-def count_bounded(counts: Counts, names: Iterable[Hashable], n: int, most: int) -> None:
-    """Add n to the counts of names, of which there may be `most`."""
+def count_bounded(counts: Counts, names: Iterable[Hashable], n: int, max_names: int) -> None:
+    """Add n to the count of each name; names beyond `max_names` are not counted."""
     for name in names:
-        if name in counts or len(counts) < most:
+        if name in counts or len(counts) < max_names:
             counts[name] = counts.get(name, 0) + n
 
 
 def first_sentences(sentences: Sequence[str], more: str) -> Iterator[str]:
     """Yield the first sentences, and one with the number of the others."""
-    yield from sentences[:_SHOWN]
-    if len(sentences) > _SHOWN:
-        yield f"{len(sentences) - _SHOWN} {more}"
+    yield from sentences[:SHOWN]
+    if len(sentences) > SHOWN:
+        yield f"{len(sentences) - SHOWN} {more}"

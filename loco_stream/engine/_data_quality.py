@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
 from loco_stream._arrays import Array
 from loco_stream._persistence.content import Config, State
-from loco_stream._text import counted
+from loco_stream._text import counted, listed
 from loco_stream.engine._column_counts import (
+    SHOWN,
     Counts,
     SenderColumns,
     count_bounded,
@@ -21,7 +22,6 @@ from loco_stream.stream import Source
 
 # Names that no model knows come from outside: their sender must not fill the memory.
 _MAX_UNKNOWN = 64
-_SHOWN = 5  # names in a sentence
 
 
 class DataQuality:
@@ -58,19 +58,18 @@ class DataQuality:
     def count_row(self, x: Values, sender: str = "") -> None:
         """Count a row by name."""
         self._columns.all.count_row(x)
-        if (counts := self._columns.of(sender)) is not None:
+        if (counts := self._columns.counts_of(sender)) is not None:
             counts.count_row(x)
 
     def count_block(self, X: Array, features: Features, sender: str = "") -> None:
         """Count rows of an array (n, n_features), in which NaN, or what is no input, is masked."""
         self._columns.all.count_block(X, features)
-        if (counts := self._columns.of(sender)) is not None:
+        if (counts := self._columns.counts_of(sender)) is not None:
             counts.count_block(X, features)
 
-    @property
-    def lost(self) -> dict[Hashable, str]:
-        """A sentence per feature that had values and has none any more."""
-        return self._columns.lost
+    def newly_lost(self) -> list[str]:
+        """Return a sentence per column that is no longer sent, once."""
+        return self._columns.newly_lost()
 
     def count_request(self, names: Iterable[Hashable], known: Features | None, rows: int) -> None:
         """Compare the features of rows to predict with those of the model; from any thread.
@@ -109,7 +108,7 @@ class DataQuality:
         """Return everything under the keys of the report."""
         skipped = self.skipped
         n_malformed = self.n_malformed
-        lost = self.lost
+        lost = list(self._columns.lost.values())
         return {
             "masked": self._columns.all.masked_shares(),
             "n_masked": self._columns.all.n_masked,
@@ -124,7 +123,7 @@ class DataQuality:
         }
 
     def _sentences(
-        self, skipped: Mapping[str, int], n_malformed: int, lost: Mapping[Hashable, str]
+        self, skipped: Mapping[str, int], n_malformed: int, lost: Sequence[str]
     ) -> Iterator[str]:
         if skipped:
             yield f"{_left_out(skipped)}; the last error: {self.last_error('skipped')}"
@@ -132,7 +131,7 @@ class DataQuality:
             messages = counted(n_malformed, "message")
             yield f"{messages} not understood; the last error: {self.last_error('malformed')}"
         yield from self._columns.all.sentences()
-        yield from first_sentences(list(lost.values()), "more columns are lost")
+        yield from first_sentences(lost, "more columns are lost")
         if self._requests.unknown:
             yield f"rows to predict had unknown features: {_listed(self._requests.unknown)}"
         if self._requests.missing:
@@ -191,5 +190,4 @@ def _left_out(skipped: Mapping[str, int]) -> str:
 
 def _listed(names: Mapping[Hashable, int]) -> str:
     """Return the first names with their rows."""
-    shown = ", ".join(f"{name!r} ({counted(n, 'row')})" for name, n in list(names.items())[:_SHOWN])
-    return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    return listed((f"{name!r} ({counted(n, 'row')})" for name, n in names.items()), SHOWN)

@@ -70,7 +70,6 @@ class StatusBoard:
         self._on_classes = ""  # note on classes that may be values
         self._classes: set[Hashable] = set()  # known at the last look
         self._limited = LimitedLog(_log)
-        self._logged_columns: set[Hashable] = set()  # that were lost
         self.status = self._measure()  # zeros for a reader before the run
 
     @property
@@ -205,10 +204,8 @@ class StatusBoard:
         """Log once that a column of a live source is lost; the end of other runs is near."""
         if not self._source.is_live:
             return
-        for name, sentence in self._handler.quality.lost.items():
-            if name not in self._logged_columns:
-                self._logged_columns.add(name)
-                _log.warning("%s", sentence)
+        for sentence in self._handler.quality.newly_lost():
+            _log.warning("%s", sentence)
 
     def _measure(self) -> Config:
         self._renew_slow(time.monotonic())

@@ -18,6 +18,7 @@ import numpy as np
 from loco_stream._numbers import to_number
 from loco_stream._persistence.content import Config, State
 from loco_stream._text import counted
+from loco_stream.engine._column_counts import first_sentences
 from loco_stream.engine._row import cut
 from loco_stream.stream import Block
 
@@ -26,7 +27,6 @@ _log = logging.getLogger("loco_stream.engine.text_columns")
 _ROWS = 50  # with a text, after which a column is judged
 _REPEATS = 1  # texts among them that may have come before
 _NUMBERS = 3  # with which a column must begin to be one of numbers
-_SHOWN = 5  # columns of numbers with a sentence of their own
 _MAX_COLUMNS = 4096
 _MAX_LENGTH = 64  # characters by which a text is compared
 
@@ -157,10 +157,10 @@ class TextColumns:
 
     def _keeps(self, name: Hashable, text: str, row: int) -> bool:
         """Return whether a text in a column of numbers is a category; else its cell is missing."""
+        is_first = name not in self._odd
         odd = self._odd.setdefault(name, _OddCells())
-        is_first = not odd.n
         is_kept = odd.keeps(text, row)
-        if is_first and odd.n:
+        if is_first:
             _log.warning("%s", _odd_sentence(name, odd))
         return is_kept
 
@@ -265,10 +265,8 @@ class TextColumns:
         odd = sorted(self._odd.items(), key=lambda item: (-item[1].n, str(item[0])))
         found = [self._sentence(name) for name in self._left_out]
         found += [_as_texts_sentence(*item) for item in self._as_texts.items()]
-        found += [_odd_sentence(name, cells) for name, cells in odd[:_SHOWN] if cells.n]
-        if len(odd) > _SHOWN:
-            found.append(f"{len(odd) - _SHOWN} more columns had a text in place of a number")
-        return found
+        sentences = [_odd_sentence(*item) for item in odd]
+        return [*found, *first_sentences(sentences, "more columns had a text in place of a number")]
 
     def export_state(self) -> Config:
         """Return everything as plain values, alike from rows and from blocks of them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 from loco_stream.engine._column_counts import SenderColumns, first_sentences
 from loco_stream.engine._text_columns import TextColumns
@@ -27,14 +27,13 @@ class FleetColumns:
         self._columns = SenderColumns("key", takes_text, text_columns.is_left_out)
         self._is_live = is_live
         self._next_check = 0.0
-        self._logged: set[Hashable] = set()
 
     def count(self, batch: Sequence[KeyRows]) -> None:
         """Count rows, which no longer have the column of the key."""
         for rows in batch:
             if rows.kind == LABELS:
                 continue
-            of_key = self._columns.of(rows.key)
+            of_key = self._columns.counts_of(rows.key)
             for counts in [self._columns.all] if of_key is None else [self._columns.all, of_key]:
                 if isinstance(rows.X, list):
                     for x in rows.X:
@@ -48,10 +47,8 @@ class FleetColumns:
         if not self._is_live or now < self._next_check:
             return
         self._next_check = now + _CHECK_SECONDS
-        for name, sentence in self._columns.lost.items():
-            if name not in self._logged:
-                self._logged.add(name)
-                _log.warning("%s", sentence)
+        for sentence in self._columns.newly_lost():
+            _log.warning("%s", sentence)
 
     def sentences(self) -> list[str]:
         """Return sentences about the columns that are no longer sent."""

@@ -192,13 +192,13 @@ def test_a_feature_that_comes_without_values_from_some_row_on_is_named():
     by_row = DataQuality(PairSource([]), takes_text=True)
     for x in rows:
         by_row.count_row(x)
-    assert by_row.lost == {"b": sentence}
+    assert by_row.newly_lost() == [sentence]
     assert by_row.report()["n_lost_columns"] == 1
     in_blocks = DataQuality(PairSource([]), takes_text=True)
     X = np.array([list(x.values()) for x in rows], np.float32)
     for begin in range(0, 500, 64):
         in_blocks.count_block(X[begin : begin + 64], tuple(rows[0]))
-    assert in_blocks.lost == {"b": sentence}
+    assert in_blocks.newly_lost() == [sentence]
     for cut in (250, 300, 310, 499):
         first = DataQuality(PairSource([]), takes_text=True)
         for x in rows[:cut]:
@@ -217,7 +217,7 @@ def test_a_column_of_texts_that_is_left_out_is_not_lost():
         x = {"a": 1.0, "note": f"text {i}" if i % 10 == 0 else None}
         quality.count_row(columns.select(x, i))
     assert columns.is_left_out("note")
-    assert quality.lost == {}
+    assert quality.newly_lost() == []
 
 
 @pytest.mark.parametrize("is_live", [True, False])
@@ -262,14 +262,16 @@ def test_a_column_that_one_of_several_senders_renames_is_named(in_blocks):
                 quality.count_block(np.array([[1.0, load]]), names, sender)
             else:
                 quality.count_row(dict(zip(names, (1.0, load), strict=True)), sender)
-    assert list(quality.lost.values()) == [
+    lost = quality.newly_lost()
+    assert lost == [
         "source 'b': column 'temp' came with each of the first 150 rows, and with none of the 250 "
         "rows since, which have 'Temp' instead",
         "source 'c': column 'load' had a usable value in each of the first 250 rows, and in none "
         "of the 150 rows since",
     ]
     assert quality.report()["n_lost_columns"] == 2
-    assert set(quality.lost.values()) <= set(quality.report()["unused"])
+    assert set(lost) <= set(quality.report()["unused"])
+    assert quality.newly_lost() == []
 
 
 def test_after_a_resume_no_feature_is_named_that_did_not_come_with_every_row():

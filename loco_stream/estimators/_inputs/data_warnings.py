@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Collection, Hashable, Iterable
 
 from loco_stream._arrays import Float64
+from loco_stream._text import listed
 from loco_stream.errors import LocoStreamWarning
 from loco_stream.estimators._inputs.slots import FeatureSlots
 
@@ -113,8 +114,7 @@ def warn_of_labels(option: str, labels: Iterable[Hashable], known: Collection[Ha
 
 
 def _some(names: Collection[Hashable]) -> str:
-    shown = ", ".join(repr(name) for name, _ in zip(names, range(_SHOWN), strict=False))
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+    return listed(map(repr, names), _SHOWN)
 
 
 def _warn(text: str) -> None:
