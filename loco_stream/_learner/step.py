@@ -299,7 +299,7 @@ def _bounded_target(settings, state, scratch, value, late, ticket):
     residual = abs(value - at_the_time)
     previous = next_value.last_value(state.next_value, 0)
     bounded = intervals.bounded_target(state.residuals, state.target, 0, value, predicted)
-    scratch.values.learned[0] = intervals.followed_target(
+    scratch.values.followed[0] = intervals.followed_target(
         state.target, 0, value, bounded, predicted, previous
     )
     intervals.learn_residual(state.residuals, residual)

@@ -380,6 +380,7 @@ class RayBackend:
     report = _of_key("report")
     share = _of_all("share")
     follow = _of_all("follow")
+    checkpoint = _of_all("checkpoint")
 
     def keys(self) -> list[Key]:
         """Query every worker."""
@@ -406,11 +407,6 @@ class RayBackend:
             worker.push()
         for worker in self._workers:
             worker.flush()
-
-    def checkpoint(self) -> None:
-        """Store all models that changed."""
-        for worker in self._workers:
-            worker.query("checkpoint")
 
     def rescale(self, workers: int) -> None:
         """Continue with another number of workers; the old owner stores a group before it moves."""

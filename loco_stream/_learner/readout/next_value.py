@@ -122,7 +122,8 @@ class NextValueScratch(NamedTuple):
     outputs: of each expert
     mixed: the answers; expected: those by what is known now, where a value is late
     shares: of an observation that the row is for each target
-    learned: values as they may be followed, in their units; then standardised; NaN: not learned
+    followed: values as they may be followed, in their units; NaN where missing
+    targets: the same standardised; NaN: not learned
     buffer: working memory of the joint models, a number per target
     """
 
@@ -135,7 +136,8 @@ class NextValueScratch(NamedTuple):
     mixed: PerClass
     expected: PerClass
     shares: Annotated[Float64, axes("classes", start=1.0)]
-    learned: PerClass
+    followed: PerClass
+    targets: PerClass
     buffer: PerClass
 
 
@@ -361,7 +363,7 @@ def _weigh(own, outputs, observed, j, n_experts):
 @kernel
 def _is_learned(work, statistics, j):
     """Return whether target `j` has a value now, had one before, and varies."""
-    is_known = work.learned[j] == work.learned[j] and work.known[j, 0] == work.known[j, 0]
+    is_known = work.followed[j] == work.followed[j] and work.known[j, 0] == work.known[j, 0]
     return is_known and deviation_of(statistics, j) > 0.0
 
 
@@ -388,7 +390,7 @@ def _fit_joint(own, work, m, n):
     if not root > 0.0:
         return
     for j in range(n):
-        error = (work.outputs[j, FIRST_JOINT + m] - work.learned[j]) / root
+        error = (work.outputs[j, FIRST_JOINT + m] - work.targets[j]) / root
         work.buffer[j] = error if error == error else 0.0  # NaN: not learned
     for i in range(len(gain)):
         for j in range(n):
@@ -401,18 +403,18 @@ def learn_values(own, work, statistics, n):
     """Compare the experts of each target, and fit the linear models.
 
     `mix_values` has written the outputs of the row; `work.shares` are those of an observation, and
-    `work.learned` the values in their units, NaN where missing. The other parameters are those of
+    `work.followed` the values in their units, NaN where missing. The other parameters are those of
     `mix_values`.
     """
     is_any = False
     for j in range(n):
         if not _is_learned(work, statistics, j):
-            work.learned[j] = math.nan
+            work.targets[j] = math.nan
             continue
-        z = in_deviations(statistics, j, work.learned[j])
+        z = in_deviations(statistics, j, work.followed[j])
         _weigh(own, work.outputs[j], (z, work.shares[j]), j, _n_experts(own, n))
-        work.learned[j] = clipped(z)
-        _fit_own(own, work, j, work.learned[j])
+        work.targets[j] = clipped(z)
+        _fit_own(own, work, j, work.targets[j])
         is_any = True
     if n > 1 and is_any:
         for m in range(len(own.joint_weights)):

@@ -157,7 +157,7 @@ def _set_targets(state, scratch, targets, values):
     n_known = 0
     answers = scratch.values
     for j in range(len(values)):
-        answers.learned[j] = values[j]
+        answers.followed[j] = values[j]
         if values[j] != values[j]:
             scratch.target[j] = math.nan
             continue
@@ -169,7 +169,7 @@ def _set_targets(state, scratch, targets, values):
         bounded, followed = _bounded_target(targets, j, value, previous, now, answers.mixed[j])
         next_value.keep_value(own, j, value)
         values[j] = bounded
-        answers.learned[j] = followed
+        answers.followed[j] = followed
         scratch.target[j] = standardised(targets.statistics, j, values[j])
     return n_known
 

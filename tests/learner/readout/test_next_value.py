@@ -42,7 +42,7 @@ def run(values, ensemble, learn_every=1):
         mixed.append(work.mixed[0])
         assert mixed[-1] == pytest.approx(twin.mix(score, twin.known, *given), rel=1e-6, abs=1e-9)
         if i % learn_every == 0:
-            work.learned[0] = value
+            work.followed[0] = value
             next_value.learn_values(own, work, target, 1)
             twin.learn(score, twin.known, (value - MEAN) / DEVIATION, *given)
         next_value.keep_value(own, 0, value)
@@ -94,7 +94,7 @@ def test_before_a_value_is_known_the_ensemble_answers():
     assert np.isnan(work.known).all()
     next_value.mix_values(own, work, target, np.array([0.7]), 1)
     assert work.mixed[0] == 0.7
-    work.learned[0] = 1.0
+    work.followed[0] = 1.0
     next_value.learn_values(own, work, target, 1)
     assert own.counters[0].n_scored == 0
 
@@ -170,7 +170,7 @@ def run_several(Y, scores, shares=1.0):
         mixed.append(work.mixed.copy())
         assert np.allclose(mixed[-1], twin.mix(row, known, moments), rtol=1e-6, atol=1e-8)
         z = (values - MEAN) / DEVIATION
-        work.learned[:] = values
+        work.followed[:] = values
         next_value.learn_values(own, work, target, n)
         twin.learn(row, known, z, moments, np.broadcast_to(shares, n))
         for j in np.flatnonzero(~np.isnan(values)):
