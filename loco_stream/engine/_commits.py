@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 
 from loco_stream import __version__
@@ -231,10 +231,11 @@ class CommitPipeline:
 
     def close(self) -> None:
         """Close the source and unlock the folder."""
-        self._reader.close()
-        self._reader.source.close()
-        if self.store is not None:
-            self.store.close()
+        with ExitStack() as parts:  # an error of one keeps no other open
+            if self.store is not None:
+                parts.callback(self.store.close)
+            parts.callback(self._reader.source.close)
+            parts.callback(self._reader.close)
 
     def _now(self) -> float:
         """Return seconds since 1970 as this run counts them, whatever the clock is set to."""

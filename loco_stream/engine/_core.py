@@ -10,7 +10,6 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from loco_stream import __version__
 from loco_stream._checks import (
     MOST_ROWS,
     flag,
@@ -505,22 +504,8 @@ class StreamEngine:
         """Open the store, and notify sinks and watchers of the start of the run."""
         self._commits.open()
         self._n_resumed = self._handler.n_rows
-        self._listeners.begin(self._facts())
+        self._listeners.begin(self.model, self.source, self._measures.problem, self._commits.folder)
         self._board.update(self)
-
-    def _facts(self) -> dict[str, Any]:
-        """Return the description of the run that sinks get before its first row."""
-        estimator: Any = self._trainer.adapter.estimator
-        params = estimator.get_params() if hasattr(estimator, "get_params") else {}
-        return {
-            "model": type(self.model).__name__,
-            "parameters": {name: x for name, x in params.items() if name != "advanced"},
-            "source": self.source.name,
-            "task": self._measures.problem,
-            "version": __version__,
-            "is_live": self.source.is_live,
-            "checkpoint": self._commits.folder,
-        }
 
     def _listen(self) -> None:
         """Pass alarms and predictions to those who want them."""
@@ -598,8 +583,10 @@ class StreamEngine:
         self.stream_ended = self.stream_ended or is_complete
         self._board.refresh(self)
         report = self._board.report(is_interrupted=not is_complete)
-        self._commits.close()
-        report["notes"].extend(self._listeners.close(report.to_dict()))
+        try:
+            self._commits.close()
+        finally:
+            report["notes"].extend(self._listeners.close(report.to_dict()))
         report["sinks"].update(self._listeners.counters())
         report = Report({**report, **self._listeners.losses()})
         end = "ended" if is_complete else "was stopped before the end"

@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from loco_stream import __version__
 from loco_stream._text import counted
+from loco_stream.engine._model_adapter import last_step
 from loco_stream.engine._row import Row
 from loco_stream.errors import ConfigError
 from loco_stream.monitor._alarm import DriftAlarm
 from loco_stream.records import KINDS, of_drift_alarm, of_prediction, of_report
-from loco_stream.stream import Prediction, Predictions, Record, Sink
+from loco_stream.stream import Prediction, Predictions, Record, Sink, Source
 
 _log = logging.getLogger("loco_stream.engine.listeners")
 
@@ -53,8 +55,19 @@ class Listeners:
         """Whether a sink or callback receives records of `kind`."""
         return bool(self._callbacks[kind]) or any(kind in sink.kinds for sink in self._sinks)
 
-    def begin(self, run: Mapping[str, Any]) -> None:
-        """Tell the sinks what the run is made of."""
+    def begin(self, model: Any, source: Source, task: str, checkpoint: str | None) -> None:
+        """Describe the run to the sinks, before its first row; see `Sink.begin`."""
+        estimator = last_step(model)
+        params = estimator.get_params() if hasattr(estimator, "get_params") else {}
+        run = {
+            "model": type(model).__name__,
+            "parameters": {name: value for name, value in params.items() if name != "advanced"},
+            "source": source.name,
+            "task": task,
+            "version": __version__,
+            "is_live": source.is_live,
+            "checkpoint": checkpoint,
+        }
         self._pass(tuple(self._sinks), "begin", run)
 
     def emit_prediction(self, prediction: Prediction) -> None:

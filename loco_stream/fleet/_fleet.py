@@ -220,21 +220,26 @@ class Fleet:
 
         It is classification, regression, multi-target regression, forecasting or watching.
         """
-        return task_of(self._home.template)
+        return task_of(self.template)
+
+    @property
+    def template(self) -> Estimator:
+        """The model that new keys start from."""
+        return self._home.template
 
     @property
     def _kind(self) -> str:
-        return type(self._home.template).__name__
+        return type(self.template).__name__
 
     @property
     def takes_text(self) -> bool:
         """Whether the models take texts as categories."""
-        return bool(getattr(self._home.template, "categories", 0))
+        return bool(getattr(self.template, "categories", 0))
 
     @property
     def has_context(self) -> bool:
         """Whether the models depend on earlier rows, because they have a memory or delays."""
-        template = self._home.template
+        template = self.template
         if isinstance(template, LOCODetector):
             return True
         return template.memory is not None or template.max_delay > 0
@@ -425,7 +430,7 @@ class Fleet:
         if not self._home.shares:
             raise ConfigError("`share` must be 'start' or 'prior' to pool knowledge, got 'none'")
         self._store_all()
-        template = self._home.template
+        template = self.template
         groups: dict[str | None, list[Any]] = {}
         for key in self._sample():
             keyed = self._keyed(key)
@@ -488,7 +493,7 @@ class Fleet:
         return self._keyed(check_key(key)).model
 
     def _keyed(self, key: Key) -> KeyedModel:
-        factory = ModelFactory(self._home.template, decision=self._home.decision)
+        factory = ModelFactory(self.template, decision=self._home.decision)
         return factory.load(key, self._backend.state(key))
 
     def report(self, key: Key) -> KeyReport:
@@ -616,7 +621,7 @@ class Fleet:
         twice = [key for key, times in Counter(given).items() if times > 1]
         if twice:
             raise InputError(f"`keys` must be distinct, got {shown(twice[0])} twice")
-        return merge([self.model(key) for key in given], self._home.template)
+        return merge([self.model(key) for key in given], self.template)
 
     def flush(self) -> None:
         """Wait until all rows are learned and durable in the log."""

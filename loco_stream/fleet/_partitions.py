@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from heapq import nlargest
 from typing import Any, Self, TypeAlias
@@ -268,6 +268,8 @@ class PartitionedFleet:
         self._home = FleetHome(storage, model, _GROUPS, monitor, given, options.share)
         self._options = options
         self._reports: dict[int, FleetReport] = {}
+        self._workers: list[_Ray] = []
+        self._own = False  # whether Ray was started here
         self._assigned: dict[int, int] = {}  # worker of each partition
         self._ended: set[int] = set()
         self._stopping = threading.Event()
@@ -284,9 +286,9 @@ class PartitionedFleet:
                 max_restarts=0, num_cpus=cores, max_concurrency=4, scheduling_strategy="SPREAD"
             )
             self._n_workers = workers
-            self._workers = self._start(workers)
+            self._workers += self._start(workers)
         except BaseException:
-            self._home.close()
+            self.close()
             raise
 
     def __enter__(self) -> Self:
@@ -375,16 +377,21 @@ class PartitionedFleet:
 
     def close(self) -> None:
         """Store all partitions, end the workers, and end Ray if it was started here."""
-        try:
-            for number, index in list(self._assigned.items()):
-                self._call(index, "prepare", number)
-                self._note_status(number, self._call(index, "stop", number))
-        finally:
-            for worker in self._workers:
-                self._ray.kill(worker)
-            if self._own:
-                self._ray.shutdown()
-            self._home.close()
+        with ExitStack() as parts:  # a partition that failed keeps no other from being stored
+            parts.callback(self._home.close)
+            parts.callback(self._end_workers)
+            for number, index in self._assigned.items():
+                parts.callback(self._close_partition, number, index)
+
+    def _close_partition(self, number: int, index: int) -> None:
+        self._call(index, "prepare", number)
+        self._note_status(number, self._call(index, "stop", number))
+
+    def _end_workers(self) -> None:
+        for worker in self._workers:
+            self._ray.kill(worker)
+        if self._own:
+            self._ray.shutdown()
 
     def _start(self, n: int) -> list[_Ray]:
         """Start workers; return when they can take a partition without delay."""

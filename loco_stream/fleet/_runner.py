@@ -6,6 +6,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from heapq import nlargest
 from itertools import islice
@@ -168,25 +169,34 @@ class FleetRunner:
 
     def run(self) -> FleetReport:
         """Run until the stream ends or `stop` is called; return the report."""
-        if (stored := self.fleet.read_position()) is not None:
-            self._resume(*decode_plain(stored))
-        position = None
+        report: FleetReport | None = None
         try:
-            while (commit := self._next()) is not None:
-                events, position = commit
-                self._take(events)
-                self._listeners.notify_watchers(self)
-                if not events or time.monotonic() - self._acknowledged_at > _ACK_SECONDS:
-                    self._acknowledge(position)
-            if position is not None:
-                self._acknowledge(position)
+            with closing(self._reader.source), closing(self._reader):
+                self._learn_stream()
+            report = self.report()
         finally:
-            self._reader.close()
-            self._reader.source.close()
-        report = self.report()
-        report["notes"] += self._listeners.close(report)
+            # after an error the fleet may not answer, and the sinks still hold records
+            end = self._all_counts() if report is None else report
+            notes = self._listeners.close(end)
+        report["notes"] += notes
         report |= self._listeners.losses()
         return report
+
+    def _learn_stream(self) -> None:
+        """Learn all rows from the stored position on."""
+        if (stored := self.fleet.read_position()) is not None:
+            self._resume(*decode_plain(stored))
+        # a fleet stores no undelivered records: it has no checkpoint that sinks may rely on
+        self._listeners.begin(self.fleet.template, self._reader.source, self.fleet.task, None)
+        position = None
+        while (commit := self._next()) is not None:
+            events, position = commit
+            self._take(events)
+            self._listeners.notify_watchers(self)
+            if not events or time.monotonic() - self._acknowledged_at > _ACK_SECONDS:
+                self._acknowledge(position)
+        if position is not None:
+            self._acknowledge(position)
 
     def _resume(self, position: Position, pending: State, fingerprint: State | None = None) -> None:
         """Continue from what `_acknowledge` stored; earlier releases stored no fingerprint."""

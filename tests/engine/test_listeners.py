@@ -11,6 +11,7 @@ from loco_stream.errors import ConfigError
 from loco_stream.monitor import TaskMonitor
 from loco_stream.stream import Block, Labels, Sample
 from loco_stream.stream import Sink as BaseSink
+from tests.helpers.sinks import Kept
 from tests.helpers.standin import ListSource, Means
 
 
@@ -204,3 +205,18 @@ def test_a_sink_or_watcher_that_raises_ends_itself_and_not_the_engine():
         "the sink Sink failed: BrokenPipeError: the reader is gone",
         "the sink Sink failed: OSError: disk full",
     ]
+
+
+def test_a_source_that_cannot_be_closed_leaves_no_sink_and_no_folder_open(tmp_path):
+    class Lost(ListSource):
+        def close(self):
+            raise OSError("the connection is lost")
+
+    sink = Kept()
+    samples = [[Sample({"a": float(i)}, i % 2, i)] for i in range(4)]
+    engine = StreamEngine(Means(), Lost(samples), [sink], checkpoint=tmp_path)
+    with pytest.raises(OSError, match="connection is lost"):
+        engine.run()
+    assert sink.report["n_samples"] == len(sink.rows) == 4
+    again = StreamEngine(Means(), ListSource(samples), checkpoint=tmp_path, resume=True)
+    assert again.run()["n_samples"] == 4

@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from contextlib import suppress
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -310,6 +311,24 @@ def test_the_number_of_partitions_is_kept(tmp_path):
         assert fleet.run(0.1)["n_samples"] == 3
     with pytest.raises(ConfigError, match="was begun with partitions = 1"):
         PartitionedFleet(template(), tmp_path / "f", PartitionOptions(source, "d", 2))
+
+
+@pytest.mark.parametrize("failed", [0, 1])
+def test_a_partition_that_failed_keeps_no_other_from_being_released(failed, monkeypatch):
+    def call(fleet, index, name, number):
+        calls.append((name, number))
+        error = "the file is torn" if number == failed else None
+        return {"report": {}, "error": error, "is_running": True}
+
+    calls = []
+    fleet = PartitionedFleet.__new__(PartitionedFleet)
+    fleet.__dict__.update(_assigned={0: 0, 1: 0}, _workers=[], _own=False, _reports={})
+    fleet._home = SimpleNamespace(close=lambda: calls.append("closed"))
+    monkeypatch.setattr(PartitionedFleet, "_call", call)
+    with pytest.raises(ConfigError, match=f"partition {failed}: the file is torn"):
+        fleet.close()
+    assert {("stop", 0), ("stop", 1)} < set(calls)
+    assert calls[-1] == "closed"
 
 
 def test_the_keys_of_a_partition_share_what_they_learn(tmp_path):

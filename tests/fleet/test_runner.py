@@ -238,10 +238,47 @@ def test_rows_before_an_error_of_the_source_are_learned(tmp_path):
         yield from drifting(20)
         raise SourceError("the file is torn")
 
+    sink = Kept()
     with Fleet(template(), tmp_path) as fleet:
         with pytest.raises(SourceError, match="torn"):
-            FleetRunner(fleet, SourceReader(PairSource(broken())), "device").run()
+            FleetRunner(fleet, SourceReader(PairSource(broken())), "device", [sink]).run()
         assert fleet.report(0)["n_samples"] == 10
+    assert len(sink.rows) == sink.report["n_samples"] == 20  # it was closed, and lost no record
+
+
+def test_sinks_are_told_of_the_run_before_its_first_row(tmp_path):
+    class Told(Kept):
+        def begin(self, run):
+            assert not self.rows
+            self.run = run
+
+    sink = Told()
+    with Fleet(template(), tmp_path) as fleet:
+        FleetRunner(fleet, SourceReader(PairSource(drifting(20))), "device", [sink]).run()
+    assert len(sink.rows) == 20
+    assert (sink.run["model"], sink.run["task"]) == ("LOCOClassifier", "classification")
+    assert sink.run["parameters"]["hidden_sizes"] == template().hidden_sizes
+    assert (sink.run["is_live"], sink.run["checkpoint"]) == (False, None)
+
+
+def test_a_source_that_cannot_be_resumed_is_closed(tmp_path, monkeypatch):
+    class Other(PairSource):
+        is_closed = False
+
+        def verify(self, fingerprint):
+            raise SourceError("the file is another one")
+
+        def close(self):
+            self.is_closed = True
+
+    first = PairSource(drifting(20))
+    monkeypatch.setattr(PairSource, "fingerprint", {"rows": 20})
+    other = Other(drifting(20))
+    with Fleet(template(), tmp_path) as fleet:
+        FleetRunner(fleet, SourceReader(first), "device").run()
+        with pytest.raises(SourceError, match="another one"):
+            FleetRunner(fleet, SourceReader(other), "device").run()
+    assert other.is_closed
 
 
 def test_all_rows_are_learned_when_columns_change_and_change_back(tmp_path):
