@@ -4,42 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from loco_stream._known_names import KnownNames
 from loco_stream.connectors.ls1._limits import Limits
 from loco_stream.errors import SourceError
-
-
-class _SenderNames:
-    """Known names of one kind, features or classes."""
-
-    def __init__(self, what: str, limit: int, guest_names: int) -> None:
-        self.what = what
-        self.known: set[str] = set()
-        self._limit = limit
-        self._guest_names = guest_names
-        self._n_from_guests = 0  # from sources after the first
-
-    def new(self, source: str, names: Collection[str], is_guest: bool) -> set[str]:
-        """Return the names that are new, if they are within the bounds."""
-        new = set(names) - self.known
-        total = len(self.known) + len(new)
-        if total > self._limit:
-            raise SourceError(
-                f"the model must have at most {self._limit} {self.what} (model_{self.what}), "
-                f"got {total} with source {source!r}"
-            )
-        allowed = max(self._guest_names, (len(self.known) - self._n_from_guests) // 2)
-        if is_guest and new and self._n_from_guests + len(new) > allowed:
-            raise SourceError(
-                f"sources after the first must bring at most {allowed} new {self.what} "
-                f"(guest_names), got {len(new)} from source {source!r} besides "
-                f"{self._n_from_guests} from others"
-            )
-        return new
-
-    def add(self, new: set[str], is_guest: bool) -> None:
-        """Remember new names."""
-        self.known |= new
-        self._n_from_guests += len(new) if is_guest else 0
 
 
 class NameLimits:
@@ -61,8 +28,14 @@ class NameLimits:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._features = _SenderNames("features", limits.model_features, limits.guest_names)
-        self._classes = _SenderNames("classes", limits.model_classes, limits.guest_names)
+        guests = limits.guest_names
+        of_guests = " (guest_names)"
+        self._features = KnownNames(
+            "features", limits.model_features, guests, (" (model_features)", of_guests)
+        )
+        self._classes = KnownNames(
+            "classes", limits.model_classes, guests, (" (model_classes)", of_guests)
+        )
         self._first: str | None = None
 
     def check(self, source: str, features: Collection[str], classes: Collection[str]) -> None:
@@ -94,6 +67,12 @@ class NameLimits:
     def _new(
         self, source: str, features: Collection[str], classes: Collection[str]
     ) -> tuple[set[str], set[str]]:
+        """Return the names that are new, if they are within the bounds."""
         is_guest = self._first not in (None, source)
-        new_features = self._features.new(source, features, is_guest)
-        return new_features, self._classes.new(source, classes, is_guest)
+        new_features = set(features) - self._features.known
+        new_classes = set(classes) - self._classes.known
+        for kind, new in ((self._features, new_features), (self._classes, new_classes)):
+            fault = kind.fault(new, is_guest, f"source {source!r}")
+            if fault is not None:
+                raise SourceError(fault)
+        return new_features, new_classes

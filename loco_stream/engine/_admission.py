@@ -9,6 +9,7 @@ from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from loco_stream._checks import require_type
+from loco_stream._known_names import KnownNames
 from loco_stream._numbers import shown
 from loco_stream.engine._row import Label, cut
 from loco_stream.engine._validation import ValidEvents, n_entries
@@ -59,39 +60,6 @@ class NameBounds:
                 raise ConfigError(f"`{name}` must be None or at least 1, got {bound!r}")
 
 
-class _Names:
-    """Known names of one kind."""
-
-    def __init__(self, what: str, limit: int | None, guest_names: int | None) -> None:
-        self.what = what
-        self.known: set[Hashable] = set()
-        self._limit = limit
-        self._guest_names = guest_names
-        self._n_from_guests = 0
-
-    def fault(self, new: Collection[Hashable], is_guest: bool) -> str | None:
-        """Return why new names are beyond the bounds, None if they are not."""
-        total = len(self.known) + len(new)
-        if self._limit is not None and total > self._limit:
-            return (
-                f"the model must have at most {self._limit} {self.what}, got {total} with this row"
-            )
-        if not is_guest or self._guest_names is None:
-            return None
-        allowed = max(self._guest_names, (len(self.known) - self._n_from_guests) // 2)
-        if self._n_from_guests + len(new) > allowed:
-            return (
-                f"sources after the first must bring at most {allowed} new {self.what}, "
-                f"got {self._n_from_guests + len(new)} with this row"
-            )
-        return None
-
-    def add(self, new: Collection[Hashable], is_guest: bool) -> None:
-        """Remember new names."""
-        self.known.update(new)
-        self._n_from_guests += len(new) if is_guest else 0
-
-
 class Admission:
     """Refuses events whose names are beyond the bounds, and remembers the names of the others.
 
@@ -106,8 +74,8 @@ class Admission:
 
     def __init__(self, bounds: NameBounds) -> None:
         self._bounds = bounds
-        self._features = _Names("features", bounds.features, bounds.guest_names)
-        self._classes = _Names("classes", bounds.classes, bounds.guest_names)
+        self._features = KnownNames("features", bounds.features, bounds.guest_names)
+        self._classes = KnownNames("classes", bounds.classes, bounds.guest_names)
         self._first: str | None = None
         self._is_open = bounds == NameBounds()
         self._has_classes = True
@@ -176,7 +144,11 @@ class Admission:
         features = {name for name in names if name not in self._features.known}
         is_guest = self._first not in (None, event.source)
         for kind, new in ((self._features, features), (self._classes, classes)):
-            if new and (fault := kind.fault(new, is_guest) or self._length_fault(new)) is not None:
+            if (
+                new
+                and (fault := kind.fault(new, is_guest, "this row") or self._length_fault(new))
+                is not None
+            ):
                 return fault
         self._first = event.source if self._first is None else self._first
         self._features.add(features, is_guest)

@@ -208,7 +208,7 @@ def test_sources_after_the_first_may_bring_few_names():
     server(A, block(1))
     many = [f"x{i}" for i in range(4000)]
     _, answers = server(B, foreign.hello("t", 1), foreign.schema("t", many, ["n"]))
-    assert "got 4000 from source 't'" in answers[-1].content["error"]
+    assert "got 4000 with source 't'" in answers[-1].content["error"]
     _, answers = server(B, foreign.schema("t", ["a"], many[:1000]))
     assert "new classes (guest_names), got 1000" in answers[-1].content["error"]
     events, _ = server(
@@ -217,7 +217,7 @@ def test_sources_after_the_first_may_bring_few_names():
     assert len(events) == 1
     _, answers = server(b"c", foreign.hello("u", 1), foreign.schema("u", ["late"], ["n"]))
     assert (
-        "at most 24 new features (guest_names), got 1 from source 'u' besides 24"
+        "at most 24 new features (guest_names), got 25 with source 'u'"
         in answers[-1].content["error"]
     )
     more = ["a", "b", *many[:1000]]
