@@ -142,9 +142,14 @@ class FleetHome:
         plain = (decision or Decision({}, {})).to_plain()
         if json.loads(json.dumps(plain, default=str)) != plain:
             raise ConfigError("labels of a rule must be texts, numbers or truth values")
-        self._header = replace(self._header, decision=plain)
-        _write(self.storage, self._header)
+        self._replace(decision=plain)
         return plain
+
+    def _replace(self, **values: Any) -> None:
+        """Store other values of the header; they hold once they are stored."""
+        header = replace(self._header, **values)
+        _write(self.storage, header)
+        self._header = header
 
     @property
     def shares(self) -> bool:
@@ -167,8 +172,7 @@ class FleetHome:
         name = f"shared-{self.epoch}-{self._n_shared}.loco"
         self._n_shared += 1
         self.storage.write_shared(name, file_of(model))
-        self._header = replace(self._header, shared=name)
-        _write(self.storage, self._header)
+        self._replace(shared=name)
         if before is not None and self._header.share != START:
             self.storage.delete_shared(before)
         return name
@@ -178,7 +182,7 @@ class FleetHome:
         try:
             groups = sorted({*self._header.groups, *self.storage.list_groups()})
             if groups != [*self._header.groups]:
-                _write(self.storage, replace(self._header, groups=groups))
+                self._replace(groups=groups)
         except OSError:  # the directory is gone or read-only: the next opening raises
             pass
         finally:

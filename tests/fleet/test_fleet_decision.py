@@ -7,6 +7,7 @@ import pytest
 
 from loco_stream import Fleet, LOCOClassifier, LOCORegressor, TaskMonitor
 from loco_stream.errors import ConfigError, InputError
+from loco_stream.fleet._storage import DirectoryStorage
 from tests.helpers.fleet_process import abandon, rows_of, template
 
 WORN = {"worn": 1e-9}
@@ -199,6 +200,23 @@ def test_rules_that_cannot_be_are_refused(tmp_path):
         pytest.raises(ConfigError, match="needs a LOCOClassifier, got LOCORegressor"),
     ):
         fleet.set_decision(thresholds=WORN)
+
+
+def test_a_rule_that_cannot_be_stored_does_not_hold_and_is_set_by_another_try(
+    tmp_path, monkeypatch
+):
+    def full(storage, content):
+        raise OSError("no space left on device")
+
+    with Fleet(template(), tmp_path) as fleet:
+        learned(fleet)
+        with monkeypatch.context() as patched:
+            patched.setattr(DirectoryStorage, "write_header", full)
+            with pytest.raises(OSError, match="no space left"):
+                fleet.set_decision(thresholds=WORN)
+        assert fleet.decision() is None
+        fleet.set_decision(thresholds=WORN)
+        assert fleet.predict("a", QUESTION).tolist() == by_itself(0, {"thresholds": WORN})
 
 
 @pytest.mark.slow
