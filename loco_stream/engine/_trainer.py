@@ -301,7 +301,9 @@ class Trainer:
         if n < len(labels):
             part = cut(part, 0, n)
             labels = labels[:n]
-        y_pred = self._usable_predictions(predicted.y_pred)
+        y_pred = predicted.y_pred
+        if self._is_regression:
+            y_pred = list(map(self._finite, y_pred))
         self._unscored.add(part, labels, y_pred, predicted)
         if self.monitor is None:
             self.n_samples += n
@@ -495,25 +497,20 @@ class Trainer:
                 self._emit_alarm(alarm, row)
 
     def _usable(self, prediction: RowPrediction) -> RowPrediction:
-        """Replace a value that is not finite by None: a diverging model must not end the run."""
-        y_pred = prediction.y_pred
+        """Return a prediction without a value that is not finite."""
+        y_pred = self._finite(prediction.y_pred)
+        return prediction._replace(y_pred=None) if y_pred is None else prediction
+
+    def _finite(self, y_pred: Label) -> Label:
+        """Return a prediction, or None, counted, for a value that is not finite.
+
+        A diverging model must not end the run.
+        """
         if not self._is_regression or _is_finite(y_pred):
-            return prediction
-        self._count_unusable(y_pred)
-        return prediction._replace(y_pred=None)
-
-    def _usable_predictions(self, y_pred: list[Label]) -> list[Label]:
-        if not self._is_regression:
             return y_pred
-        usable = list(map(_is_finite, y_pred))
-        for value, is_usable in zip(y_pred, usable, strict=True):
-            if not is_usable:
-                self._count_unusable(value)
-        return [value if ok else None for value, ok in zip(y_pred, usable, strict=True)]
-
-    def _count_unusable(self, y_pred: Label) -> None:
         self.n_unusable += 1
         _limited.warning("the prediction %r is not a finite number and is not scored", y_pred)
+        return None
 
     def _emit_prediction(self, row: Row, prediction: RowPrediction, y: Label) -> None:
         if self._emit is not None:

@@ -685,17 +685,14 @@ class Fleet:
         """
         if t is not None and not self._is_series:
             raise InputError(f"`t` must be None where the task is {self.task}")
-        source, epoch, seq = number
-        is_numbered = seq is not None
         if X is None and self._is_series:
             X = np.zeros((len(y) if hasattr(y, "__len__") else 1, 0))
+        source, epoch, seq = number
         if seq is None:
-            source = ""
-            epoch = self._home.epoch
-            seq = self._next_seq
-        rows = make_rows(key, X, y, features, source, epoch, seq)
-        if not is_numbered:
+            rows = make_rows(key, X, y, features, "", self._home.epoch, self._next_seq)
             self._next_seq += len(rows)
+        else:
+            rows = make_rows(key, X, y, features, source, epoch, seq)
         rows.times = read_times(t, len(rows))
         return rows
 

@@ -412,9 +412,8 @@ class RayBackend:
         """Continue with another number of workers; the old owner stores a group before it moves."""
         self.flush()
         before = len(self._workers)
-        for i, worker in enumerate(self._workers):
-            groups = range(self._options.key_groups)
-            worker.query("release", [g for g in groups if g % before == i and g % workers != i])
+        for i, (worker, groups) in enumerate(self._owned()):
+            worker.query("release", [group for group in groups if group % workers != i])
         for worker in self._workers[workers:]:
             self._ray.kill(worker.actor)
         self._workers = self._workers[:workers] + [self._start(i) for i in range(before, workers)]
