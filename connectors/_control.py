@@ -106,7 +106,7 @@ class Control:
         try:
             given = msgspec.json.decode(body, type=_Command)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            reason = fault(error, values_in(body))
+            reason = fault(error, values_in(body), body=body)
             return _error(f'a command must be JSON such as {{"do": "status"}}: {reason}')
         name = given.do
         if name not in self._handlers:

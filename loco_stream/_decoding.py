@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -43,12 +45,18 @@ def values_in(
         return None
 
 
-def fault(error: Exception, values: object = None, whole: str = "the message") -> str:
+def fault(
+    error: Exception,
+    values: object = None,
+    whole: str = "the message",
+    body: bytes | str = "",
+) -> str:
     """Return why msgspec refused a message: the field, what it must be, and what it is.
 
     error: that msgspec raised
     values: the message as plain values, to show what the field holds; None if it is malformed
     whole: what the message is called
+    body: the message, if it is JSON
 
     Examples
     --------
@@ -66,13 +74,30 @@ def fault(error: Exception, values: object = None, whole: str = "the message") -
             *words, path = found.groups()
             path, value = _resolve(path, values, words[-1] if words else "")
             return sentence(_name(path, whole), value, *words)
-    return f"{whole} is malformed: {syntax_fault(error)}"
+    return f"{whole} is malformed: {syntax_fault(error, body)}"
 
 
-def syntax_fault(error: Exception) -> str:
-    """Return why a message could not be decoded as JSON or MessagePack at all."""
+def syntax_fault(error: Exception, body: bytes | str = "") -> str:
+    """Return why a message could not be decoded as JSON or MessagePack at all.
+
+    error: that msgspec raised
+    body: the message, if it is JSON
+    """
     reason = re.sub("^(JSON|MessagePack data) is malformed: ", "", str(error))
+    if constant := _constant(body):
+        return f"{constant} is not JSON, null stands for a missing value: {reason}"
     return _REASONS.get(reason, reason)
+
+
+def _constant(body: bytes | str) -> str:
+    """Return the first NaN, Infinity or -Infinity in a message, "" if there is none.
+
+    The encoders of Python and JavaScript libraries write them, but JSON has no such numbers.
+    """
+    found: list[str] = []
+    with suppress(ValueError, RecursionError):
+        json.loads(body, parse_constant=found.append)
+    return found[0] if found else ""
 
 
 def _wrong_type(name: str, value: object, kinds: str, kind: str) -> str:

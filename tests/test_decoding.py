@@ -84,3 +84,19 @@ def test_malformed_and_deep_messages_are_named():
         msgspec.json.decode(b'{"x": {}, "y": 1e400}', type=Row)
     assert fault(caught.value) == "`y` holds a number out of range"
     assert fault(RecursionError()) == "the message must not be nested so deeply"
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_json_does_not_have_is_named_with_what_to_write_instead(constant):
+    body = b'{"x": {"p": 0.5, "q": %b}}' % constant.encode()
+    with pytest.raises(msgspec.DecodeError) as caught:
+        msgspec.json.decode(body, type=Row)
+    sentence = f"{constant} is not JSON, null stands for a missing value: invalid character"
+    assert fault(caught.value, body=body).startswith(f"the message is malformed: {sentence}")
+
+
+def test_a_constant_within_a_text_is_no_fault():
+    body = b'{"x": {"NaN": "NaN"}'
+    with pytest.raises(msgspec.DecodeError) as caught:
+        msgspec.json.decode(body, type=Row)
+    assert "NaN" not in fault(caught.value, body=body)

@@ -229,7 +229,7 @@ def read_row(
 def _fault(error: Exception, body: bytes, is_json: bool) -> str:
     """Return why a body is no row."""
     values = values_in(body, (_ANY_JSON if is_json else _ANY_MSGPACK).decode)
-    return fault(error, values, "the row")
+    return fault(error, values, "the row", body if is_json else b"")
 
 
 def _read_dated(body: bytes, is_json: bool) -> _Row | None:
@@ -320,8 +320,9 @@ def read_message(
     try:
         values = (_ANY_JSON if is_json else _ANY_MSGPACK).decode(body)
     except _ERRORS as e:
+        reason = fault(e, body=body if is_json else b"")
         raise SourceError(
-            f"a message must be JSON or MessagePack, got {shown(bytes(body))}: {fault(e)}"
+            f"a message must be JSON or MessagePack, got {shown(bytes(body))}: {reason}"
         ) from None
     return to_row(values, features, limits, fields)
 

@@ -121,7 +121,7 @@ class JSONLSource(TextSource):
         except UnicodeError:
             bad.add("encoding", f"{where} must be UTF-8")
         except (msgspec.DecodeError, RecursionError) as e:
-            reason = fault(e, whole="the line")
+            reason = fault(e, whole="the line", body=line)
             bad.add("no JSON", f"{where} must be a flat JSON object: {reason}")
         return None
 

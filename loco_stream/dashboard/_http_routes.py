@@ -407,7 +407,7 @@ def _reason(error: Exception, body: bytes, kind: type[Answer]) -> str:
     except RecursionError as deep:
         return fault(deep, whole="the body")
     except (msgspec.MsgspecError, UnicodeDecodeError) as syntax:
-        return f"the body must be JSON: {syntax_fault(syntax)}"
+        return f"the body must be JSON: {syntax_fault(syntax, body)}"
     known = [field.encode_name for field in msgspec.structs.fields(kind)]
     for name in values if isinstance(values, dict) else ():
         if name not in known:
