@@ -61,24 +61,61 @@ class TextLines(Lines):
 
     def read(self) -> str:
         """Return the next line."""
-        try:
-            line = self._file.readline(MAX_LINE)
-        except (UnicodeError, EOFError, OSError, zlib.error) as e:
-            raise SourceError(f"cannot read {self._path}: {e}") from None
-        if len(line) == MAX_LINE:
-            raise _too_long(self._path)
-        return line
+        return self._whole(self._line())
 
     def read_text(self, size: int) -> str:
         """Return about `size` characters up to the end of a line; "" at the end."""
         try:
             text = self._file.read(size)
-        except (UnicodeError, EOFError, OSError, zlib.error) as e:
+        except (UnicodeError, OSError) as e:
             raise SourceError(f"cannot read {self._path}: {e}") from None
-        return text + self.read() if text else ""
+        return self._whole(text + self._line() if text else "")
+
+    @property
+    def damage(self) -> Exception | None:
+        """Why the rest of a gzip file cannot be read; None while it can."""
+        return getattr(getattr(self._file, "buffer", None), "damage", None)
+
+    def _line(self) -> str:
+        try:
+            line = self._file.readline(MAX_LINE)
+        except (UnicodeError, OSError) as e:
+            raise SourceError(f"cannot read {self._path}: {e}") from None
+        if len(line) == MAX_LINE:
+            raise _too_long(self._path)
+        return line
+
+    def _whole(self, text: str) -> str:
+        """Return a text without the line that damage cuts; raise if nothing is left."""
+        if self.damage is None:
+            return text
+        whole = text[: text.rfind("\n") + 1]
+        if not whole:
+            raise SourceError(f"cannot read {self._path}: {self.damage}")
+        return whole
 
     def use(self, line: str) -> None:
         """Do nothing."""
+
+
+class GzipText(gzip.GzipFile):
+    """A gzip file that ends where it is damaged, so that what is before it is not lost.
+
+    Attributes
+    ----------
+    damage
+        Why the rest cannot be read; None while it can.
+    """
+
+    damage: Exception | None = None
+
+    def read1(self, size: int = -1) -> bytes:
+        """Return some bytes, none at the end or at the damage."""
+        try:
+            return super().read1(size)
+        except (EOFError, OSError, zlib.error) as error:
+            self.damage = error
+            return b""
 
 
 class FileLines(TextLines):
@@ -152,7 +189,8 @@ def _open_text(path: Path, encoding: str) -> TextIOWrapper:
         if not stat.S_ISREG(path.stat().st_mode):
             raise SourceError(f"{path} must be a regular file, as a table is read more than once")
         if path.suffix == ".gz":
-            return gzip.open(path, "rt", encoding=encoding, errors="surrogateescape", newline="")
+            content = GzipText(path)
+            return TextIOWrapper(content, encoding, errors="surrogateescape", newline="")
         return path.open(encoding=encoding, errors="surrogateescape", newline="")
     except OSError as e:
         raise SourceError(f"cannot read {path}: {reason_of(e)}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import queue
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from loco_stream._text import reason_of
+from loco_stream.connectors._base.lines import GzipText
 from loco_stream.errors import SourceError
 
 _TICK = 0.1  # seconds after which a wait looks for a stop
@@ -81,7 +81,7 @@ def open_pipe(path: Path, stop: threading.Event, encoding: str) -> io.TextIOWrap
         pipe = io.BufferedReader(_Pipe(path, stop))
     except OSError as e:
         raise SourceError(f"cannot read {path}: {reason_of(e)}") from None
-    binary = gzip.GzipFile(fileobj=pipe) if path.suffix == ".gz" else pipe
+    binary = GzipText(fileobj=pipe) if path.suffix == ".gz" else pipe
     return io.TextIOWrapper(binary, encoding=encoding, errors="surrogateescape", newline="")
 
 

@@ -104,15 +104,21 @@ class TextSource(TableSource):
         Raises `SourceError` if there is none, which names what is wanted.
         """
         lines = FileLines(self.path, self._encoding)
+        records: list[Record] = []
         try:
             self._read_header(lines)
-            records = list(islice(self._parse_first(lines, self._bad), PEEK))
+            for _, record in islice(self._parse_first(lines, self._bad), PEEK):
+                records.append(record)
+        except SourceError:  # of damage after a row, when that row has been read
+            if not records or lines.damage is None:
+                raise
         finally:
             lines.close()
         if not records:
             raise SourceError(f"{self._where} must have at least one {wanted}")
-        self.n_rows = len(records) if len(records) < PEEK else None
-        return [record for _, record in records]
+        is_all = len(records) < PEEK and lines.damage is None
+        self.n_rows = len(records) if is_all else None
+        return records
 
     def _records(self, start: int) -> Generator[Record]:
         self._lines = lines = FileLines(self.path, self._encoding)

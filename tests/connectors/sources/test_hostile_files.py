@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import resource
 import subprocess
 import sys
@@ -323,3 +324,22 @@ def test_a_resumed_run_refuses_another_array_or_table(tmp_path, save, url):
     save(path, rng.normal(size=(700, 2)), rng.integers(0, 2, 700))
     with pytest.raises(SourceError, match="was read before: its first 64 rows are different"):
         engine(True).run()
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("n_rows", [40, 3000])
+def test_a_cut_gzip_file_loses_only_what_is_behind_the_cut(tmp_path, kind, n_rows):
+    rows = random.Random(1).choices(range(10**6), k=n_rows)
+    lines = {
+        "csv": "a,y\n" + "".join(f"{row},{i}\n" for i, row in enumerate(rows)),
+        "jsonl": "".join(f'{{"a": {row}, "y": {i}}}\n' for i, row in enumerate(rows)),
+    }
+    packed = gzip.compress(lines[kind].encode(), mtime=0)
+    path = tmp_path / f"r.{kind}.gz"
+    path.write_bytes(packed[: len(packed) // 2])
+    seen = []
+    source = open_source(f"{kind}:{path}?target=y")
+    with pytest.raises(SourceError, match=r"cannot read .*ended before the end-of-stream"):
+        seen.extend(sample.x["a"] for sample in source)
+    assert n_rows / 4 < len(seen) < n_rows * 3 / 4
+    assert seen == rows[: len(seen)]
