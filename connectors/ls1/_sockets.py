@@ -69,6 +69,20 @@ def endpoint(address: str) -> str:
     return spelled
 
 
+def name_fault(address: str) -> str:
+    """Return why the host name in an endpoint has no address, "" if there is nothing to report."""
+    scheme, _, where = address.partition("://")
+    if scheme != "tcp":
+        return ""
+    host = where.rpartition(";")[2].rpartition(":")[0].strip("[]")
+    try:
+        system.getaddrinfo(host, None)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        return f"the host name {host!r} cannot be resolved: {reason}"
+    return ""
+
+
 def is_local(address: str) -> bool:
     """Whether only this machine can reach an endpoint."""
     scheme, _, where = address.partition("://")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import deque
@@ -27,9 +28,11 @@ from loco_stream.connectors.ls1._remote_source import RemoteSources
 from loco_stream.connectors.ls1._reply_queue import ReplyQueue
 from loco_stream.connectors.ls1._security import ServerKeys
 from loco_stream.connectors.ls1._server_session import ServerSession
-from loco_stream.connectors.ls1._sockets import open_socket
+from loco_stream.connectors.ls1._sockets import name_fault, open_socket
 from loco_stream.errors import ConfigError
 from loco_stream.stream import Block, Event, Position, Schema, Source
+
+_log = logging.getLogger(__name__)
 
 _SLICE_MS = 20  # between two checks of the connections while nothing arrives
 _TICK_MS = 100  # after which a wait yields an empty list
@@ -202,6 +205,8 @@ class ZMQSource(Source):
         self._socket = open_socket(
             kind, address, bind=bind, keys=self._keys, frame_bytes=limits.frame_bytes
         )
+        if not bind and (fault := name_fault(self._socket.address)):
+            _log.warning("%s; still trying", fault)
         socket = self._socket.socket
         if bind and kind != zmq.SUB:
             backlog = 0 if kind == zmq.ROUTER else _MAX_BACKLOG

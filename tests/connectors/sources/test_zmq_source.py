@@ -31,6 +31,11 @@ def context():
         yield context
 
 
+def test_a_host_name_without_an_address_is_named(caplog):
+    open_source("zmq+sub://no-such-host.invalid:5555").close()
+    assert "the host name 'no-such-host.invalid' cannot be resolved: " in caplog.text
+
+
 def test_each_mode_has_its_guarantee():
     for mode, word in [
         ("pull", "at most once"),
