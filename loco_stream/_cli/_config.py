@@ -178,17 +178,25 @@ def option_values(config: Mapping[str, Any], command: click.Command, path: str) 
     for name, value in {**shared, **own}.items():
         key = name.replace("_", "-")
         if key not in parameters:
-            raise ConfigError(f"{path}: {_unknown(name, value, command, parameters)}")
+            where = f"{command.name}." if name in own else ""
+            raise ConfigError(f"{path}: {_unknown(name, where, value, command, parameters)}")
         parameter = parameters[key]
         values[str(parameter.name)] = _value(key, parameter, value, path)
     return values
 
 
-def _unknown(name: str, value: object, command: click.Command, parameters: Iterable[str]) -> str:
-    """Return that there is no such option, or no such table of a command."""
+def _unknown(
+    name: str, where: str, value: object, command: click.Command, parameters: Iterable[str]
+) -> str:
+    """Return that there is no such option, or no such table.
+
+    where: what the name of a table within that of a command begins with
+    """
     if isinstance(value, Mapping):
-        tables = (*COMMANDS, *_PAIRS)
-        return f"there is no table [{name}]{did_you_mean(name.lower(), tables)}"
+        tables = _PAIRS if where else (*COMMANDS, *_PAIRS)
+        known = ", ".join(f"[{where}{table}]" for table in tables)
+        near = did_you_mean(name.lower(), tables) or f" (tables: {known})"
+        return f"there is no table [{where}{name}]{near}"
     near = did_you_mean(name.replace("_", "-").lower(), parameters)
     return f"`{command.name}` has no option {name!r}{near}"
 

@@ -38,8 +38,8 @@ from loco_stream._cli._options import (
     stored_missing,
 )
 from loco_stream._cli._renamed import refuse_option
-from loco_stream._cli._signals import Interrupt, stop_on_signal
-from loco_stream._cli._sinks import SinkOptions, check_delivered, sink_options
+from loco_stream._cli._signals import Interrupt, ended_before_first_row, stop_on_signal
+from loco_stream._cli._sinks import SinkOptions, check_delivered, losses_logged, sink_options
 from loco_stream._cli._telemetry import TelemetryOptions, fleet_watchers, telemetry_options
 from loco_stream._cli._warm_up import OF_ALARMS, OF_DRIFTS, STEPS, freeze_loaded, warm_up
 from loco_stream._problems import FORECASTING
@@ -280,34 +280,32 @@ def command(
     sinks = [*outputs.open(), *setup.alarms.sinks()]
     report = None
     with (
+        ended_before_first_row(),
         stop_on_signal() as handler,
         page.page(network) as pages,
         ports.open(network) as watchers,
         telemetry.open() as otlp,
     ):
-        try:
-            stream = setup.open_source(source)
-            LOGGER.info("%s: delivery: %s", stream.name, stream.guarantee)
-            reader = SourceReader(stream)
-            with setup.open_fleet(reader) as opened:
-                LOGGER.info("%r: acknowledged rows are on disk", opened)
-                if decision.rule:
-                    opened.set_decision(**decision.rule)
-                runner = FleetRunner(
-                    opened,
-                    reader,
-                    setup.fleet.key,
-                    sinks,
-                    [*pages, *watchers, *fleet_watchers(otlp), freeze_loaded()],
-                    setup.fleet.limits,
-                    setup.reading.name_bounds(),
-                    missing_values=setup.reading.missing_values,
-                    max_age=setup.fleet.max_age,
-                )
-                handler.engine = runner
-                report = runner.run()
-        except Interrupt:
-            LOGGER.info("ended before the first row")
+        stream = setup.open_source(source)
+        LOGGER.info("%s: delivery: %s", stream.name, stream.guarantee)
+        reader = SourceReader(stream)
+        with setup.open_fleet(reader) as opened:
+            LOGGER.info("%r: acknowledged rows are on disk", opened)
+            if decision.rule:
+                opened.set_decision(**decision.rule)
+            runner = FleetRunner(
+                opened,
+                reader,
+                setup.fleet.key,
+                sinks,
+                [*pages, *watchers, *fleet_watchers(otlp), freeze_loaded()],
+                setup.fleet.limits,
+                setup.reading.name_bounds(),
+                missing_values=setup.reading.missing_values,
+                max_age=setup.fleet.max_age,
+            )
+            handler.engine = runner
+            report = runner.run()
     if report is not None:
         _finish(report, state)
         check_delivered(report)
@@ -558,7 +556,8 @@ def _finish(report: Mapping[str, Any], state: StateOptions) -> None:
         LOGGER.info("%s over all keys: %s", name, text)
     if state.report is not None:
         content = json.dumps(jsonable(report), indent=2).encode()
-        write_output("the report", state.report, content)
+        with losses_logged(report):
+            write_output("the report", state.report, content)
     worst: Mapping[str, Any] = next(iter(report["worst"]), {})
     if worst.get("error"):
         LOGGER.info(

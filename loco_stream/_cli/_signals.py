@@ -72,6 +72,15 @@ class SignalHandler:
 
 
 @contextmanager
+def ended_before_first_row() -> Iterator[None]:
+    """End a block without an error if a signal comes before there is an engine to stop."""
+    try:
+        yield
+    except Interrupt:
+        LOGGER.info("ended before the first row")
+
+
+@contextmanager
 def stop_on_signal() -> Iterator[SignalHandler]:
     """Let SIGINT and SIGTERM stop the handler's `engine` while the block runs.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,29 @@ if TYPE_CHECKING:
 
 def check_delivered(report: Mapping[str, Any]) -> None:
     """End the command with exit code 1 if sinks lost records; call it when all else is done."""
+    if losses := _losses(report):
+        raise CommandError(losses)
+
+
+@contextmanager
+def losses_logged(report: Mapping[str, Any]) -> Iterator[None]:
+    """Log what sinks lost if the block cannot write the report."""
+    try:
+        yield
+    except ConfigError:
+        if losses := _losses(report):
+            LOGGER.error("%s", losses)
+        raise
+
+
+def _losses(report: Mapping[str, Any]) -> str:
+    """Return how many records each sink lost, "" for none."""
     lost = report.get("n_lost_records", 0)
-    if lost:
-        what = "1 record was" if lost == 1 else f"{lost:,} records were"
-        names = [f"{name} ({n:,})" for name, n in report["lost_records"].items()]
-        raise CommandError(f"{what} lost by sinks: {listed(names)}")
+    if not lost:
+        return ""
+    what = "1 record was" if lost == 1 else f"{lost:,} records were"
+    names = [f"{name} ({n:,})" for name, n in report["lost_records"].items()]
+    return f"{what} lost by sinks: {listed(names)}"
 
 
 def check_command(command: str) -> None:

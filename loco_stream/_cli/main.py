@@ -13,6 +13,7 @@ from loco_stream._cli._advice import advised, misuse
 from loco_stream._cli._lazy_group import LazyGroup
 from loco_stream._cli._logging import LOGGER, CommandError, log_to_stderr, report_failure
 from loco_stream._cli._renamed import REMOVED_COMMANDS
+from loco_stream._cli._signals import Interrupt
 from loco_stream._cli._stdio_guard import guarded
 from loco_stream.errors import LocoStreamError
 
@@ -72,6 +73,8 @@ class _Main(LazyGroup):
             raise _Refusal(advised(error)) from error
         except KeyboardInterrupt as error:
             raise CommandError("interrupted") from error
+        except Interrupt:
+            raise CommandError("stopped before the first row") from None
         except _HELP:
             raise
         except click.UsageError as error:

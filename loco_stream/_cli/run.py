@@ -16,12 +16,13 @@ from loco_stream._cli._dashboard_options import DashboardOptions, dashboard_opti
 from loco_stream._cli._engine_run import (
     EngineOptions,
     LearningSetup,
+    has_checkpoint,
     learning_options,
     log_findings,
     run_engine,
     stored_options,
 )
-from loco_stream._cli._logging import LOGGER, CommandError, LogOptions, log_options
+from loco_stream._cli._logging import LOGGER, LogOptions, log_options
 from loco_stream._cli._network_options import NetworkOptions, network_options
 from loco_stream._cli._option_group import PATH, option_group, with_stored
 from loco_stream._cli._options import (
@@ -30,8 +31,8 @@ from loco_stream._cli._options import (
     source_options,
 )
 from loco_stream._cli._renamed import refuse_option
-from loco_stream._cli._signals import Interrupt, stop_on_signal
-from loco_stream._cli._sinks import SinkOptions, check_delivered, sink_options
+from loco_stream._cli._signals import stop_on_signal
+from loco_stream._cli._sinks import SinkOptions, check_delivered, losses_logged, sink_options
 from loco_stream._cli._telemetry import TelemetryOptions, observers, telemetry_options
 from loco_stream._ranges import IntRange
 from loco_stream.errors import ConfigError, LocoStreamError
@@ -67,6 +68,11 @@ class RunOptions:
         page.check()
         if self.resume and self.checkpoint is None:
             raise ConfigError("`--resume` needs --checkpoint DIR")
+        if self.checkpoint is not None and not self.resume and has_checkpoint(self.checkpoint):
+            raise ConfigError(
+                f"{self.checkpoint} holds an earlier run: pass --resume to continue it, or another "
+                "folder as --checkpoint"
+            )
         if self.stay and not page.dashboard:
             raise ConfigError("`--stay` needs --dashboard")
 
@@ -77,7 +83,8 @@ class RunOptions:
     def save(self, report: Report) -> None:
         """Write the report and the picture."""
         if self.report is not None:
-            report.save(self.report)
+            with losses_logged(report):
+                report.save(self.report)
         if self.plot is not None:
             report.plot(self.plot)
 
@@ -130,8 +137,6 @@ def run_and_report(
             handler.engine = engine = make_engine(observers(watchers, otlp), folder)
             started(engine)
             report = run_engine(engine, log, options.max_samples)
-        except Interrupt:
-            raise CommandError("stopped before the first row") from None
         except LocoStreamError:
             if engine is not None and engine.report is not None and engine.report["n_samples"]:
                 options.save(engine.report)  # of the rows before the error

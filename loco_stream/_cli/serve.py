@@ -32,8 +32,8 @@ from loco_stream._cli._options import (
 from loco_stream._cli._renamed import refuse_option
 from loco_stream._cli._service_ports import PortOptions, port_options
 from loco_stream._cli._service_state import ServiceState
-from loco_stream._cli._signals import Interrupt, stop_on_signal
-from loco_stream._cli._sinks import SinkOptions, check_delivered, sink_options
+from loco_stream._cli._signals import ended_before_first_row, stop_on_signal
+from loco_stream._cli._sinks import SinkOptions, check_delivered, losses_logged, sink_options
 from loco_stream._cli._telemetry import TelemetryOptions, observers, telemetry_options
 from loco_stream._cli._warm_up import warm_up
 from loco_stream._text import counted
@@ -125,6 +125,7 @@ def command(
     service = ServiceState()
     report = None
     with (
+        ended_before_first_row(),
         locked_folder(state.checkpoint) as folder,
         stop_on_signal() as handler,
         page.page(network) as watchers,
@@ -132,28 +133,25 @@ def command(
         http_api(service, ports.http, network) as with_inbox,
         telemetry.open() as otlp,
     ):
-        try:
-            engine_options = {
-                "checkpoint": folder,
-                "resume": None,
-                "checkpoint_every": state.checkpoint_every,
-                "durability": state.durability,
-                "strict": reading.on_bad == "stop",
-                "forever": True,
-                "bounds": reading.name_bounds(),
-                "missing_values": reading.missing_values,
-                "sinks": [*outputs.open(), *learning.alarms.sinks()],
-            }
-            learning = learning.resumed(stored, state.checkpoint)
-            stream = with_inbox(_open(source, reading, learning.task))
-            is_new = not has_checkpoint(state.checkpoint)
-            reader = _compile(stream, service, learning, reading, reads_ahead=is_new)
-            observing = observers(watchers, otlp)
-            handler.engine = engine = learning.engine(reader, {**engine_options, **observing})
-            _started(engine, service)
-            report = run_engine(engine, log)
-        except Interrupt:
-            LOGGER.info("ended before the first row")
+        engine_options = {
+            "checkpoint": folder,
+            "resume": None,
+            "checkpoint_every": state.checkpoint_every,
+            "durability": state.durability,
+            "strict": reading.on_bad == "stop",
+            "forever": True,
+            "bounds": reading.name_bounds(),
+            "missing_values": reading.missing_values,
+            "sinks": [*outputs.open(), *learning.alarms.sinks()],
+        }
+        learning = learning.resumed(stored, state.checkpoint)
+        stream = with_inbox(_open(source, reading, learning.task))
+        is_new = not has_checkpoint(state.checkpoint)
+        reader = _compile(stream, service, learning, reading, reads_ahead=is_new)
+        observing = observers(watchers, otlp)
+        handler.engine = engine = learning.engine(reader, {**engine_options, **observing})
+        _started(engine, service)
+        report = run_engine(engine, log)
     _finish(report, source or "http", learning.model.task, state)
     if report is not None:
         check_delivered(report)
@@ -217,6 +215,7 @@ def _finish(report: Report | None, source: str, task: str | None, state: StateOp
         report = Report.empty(task, source)
     log_findings(report, unused=True)
     if state.report is not None:
-        report.save(state.report)
+        with losses_logged(report):
+            report.save(state.report)
     samples = counted(report["n_samples"], "sample")
     LOGGER.info("ended: %s in all; checkpoint folder: %s", samples, state.checkpoint)

@@ -563,6 +563,8 @@ class StreamEngine:
         """Write a checkpoint, and wait: the stream has ended."""
         self._commits.save()
         self.stream_ended = True
+        n_rows = counted(self._handler.n_rows, "row")
+        _log.info("%s has ended, after %s in all; waiting to be stopped", self.source.name, n_rows)
         while not self._reader.is_stopped:
             self._board.update(self)
             self._reader.rest(_POLL_SECONDS)

@@ -206,6 +206,14 @@ def test_a_command_whose_sinks_lost_records_ends_with_code_1(loco, rows, tmp_pat
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_a_report_that_cannot_be_written_does_not_hide_lost_records(loco, rows):
+    lost = ("--sink", "jsonl:/dev/full?wait=0.2&linger=0.2", "--report", "/dev/full")
+    result = loco("run", f"csv:{rows}?target=kind", *lost, *QUICK)
+    assert "cannot write the report /dev/full" in refused(result)
+    assert "records were lost by sinks: jsonl:/dev/full (" in result.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
 @pytest.mark.parametrize(("queue", "code"), [(10, 1), (10_000, 0)])
 def test_a_stopped_service_whose_sinks_lost_records_ends_with_code_1(
     loco, rows, monkeypatch, queue, code
@@ -274,10 +282,9 @@ def test_stop_resume_and_inspect(loco, rows, tmp_path):
         loco("run", url, "--checkpoint", "parts", "--resume", "--seed", 5, *QUICK)
     )
     again = refused(loco("run", url, "--checkpoint", "parts", *QUICK))
-    assert (
-        "which holds an earlier run, got False; pass --resume, or another folder as --checkpoint"
-        in again
-    )
+    wanted = "parts holds an earlier run: pass --resume to continue it, or another folder"
+    assert wanted in again
+    assert "None" not in again
 
 
 def test_inspect_reads_a_saved_model_and_load_reads_a_checkpoint(loco, rows, tmp_path):

@@ -118,6 +118,8 @@ def test_a_run_from_a_file(file, tmp_path):
         ("seed = 1.5", "`seed` must be a whole number, got 1.5"),
         ("durability = 'sometimes'", "`durability` must be batch, "),
         ("[server]\nseed = 1", "service.toml: there is no table [server]; did you mean 'serve'"),
+        ("[serve.foo]\na = 1", "service.toml: there is no table [serve.foo] (tables: [serve.set]"),
+        ("[foo]\na = 1", "service.toml: there is no table [foo] (tables: [run], [serve], [watch]"),
         ("[Run]\nseed = 1", "service.toml: there is no table [Run]; did you mean 'run'"),
         ("Seed = 1", "`serve` has no option 'Seed'; did you mean 'seed'"),
         ("[set]\nretention = 7", "`retention` must be "),

@@ -6,18 +6,21 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
-from loco_stream._cli import _signals
+from loco_stream._cli import _signals, main
 from loco_stream._cli._logging import log_to_stderr
 from loco_stream._cli._signals import Interrupt, SignalHandler, stop_on_signal
 from loco_stream.engine import StreamEngine
 from loco_stream.fleet._ray_backend import connect
 from loco_stream.fleet._runner import FleetRunner
 from loco_stream.stream import Sample
+from tests.helpers.serving import wait_until
 from tests.helpers.standin import ListSource, Means
 
 
@@ -77,6 +80,45 @@ def test_before_the_engine_nothing_was_learned(monkeypatch, capsys):
     with log_to_stderr(), pytest.raises(Ended):
         handler(signal.SIGTERM, None)
     assert "nothing was learned" in capsys.readouterr().err
+
+
+def interrupt(*args, **options):
+    raise Interrupt(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "line"),
+    [
+        (("serve", "--http", "8080", "--checkpoint", "state"), 0, "ended before the first row"),
+        (
+            ("fleet", "csv:r.csv?target=y", "--key", "k", "--checkpoint", "f", "--dashboard"),
+            0,
+            "ended before the first row",
+        ),
+        (("run", "csv:r.csv?target=y", "--dashboard"), 1, "stopped before the first row"),
+    ],
+    ids=lambda given: given[0] if isinstance(given, tuple) else "",
+)
+def test_a_signal_while_a_server_starts_ends_the_command_without_a_traceback(
+    tmp_path, monkeypatch, command, code, line
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.csv").write_text("a,k,y\n" + "1,p,0\n2,q,1\n" * 9)
+    monkeypatch.setattr("loco_stream.dashboard._server.ServerThread.__init__", interrupt)
+    result = CliRunner().invoke(main, command)
+    assert (result.exit_code, line in result.stderr) == (code, True), result.output
+    assert "Traceback" not in result.stderr
+
+
+def test_a_service_whose_source_ends_reports_that_it_waits(caplog):
+    service = StreamEngine(Means(), ListSource([Sample({"a": 1.0}, 1)]), forever=True)
+    caplog.set_level("INFO", logger="loco_stream")
+    thread = threading.Thread(target=service.run)
+    thread.start()
+    wait_until(lambda: service.stream_ended)
+    service.stop()
+    thread.join()
+    assert "has ended, after 1 row in all; waiting to be stopped" in caplog.text
 
 
 def test_a_fleet_keeps_acknowledged_rows():
