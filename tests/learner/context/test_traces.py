@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import gc
+import math
 import pickle
 from collections import deque
 
@@ -461,7 +462,17 @@ def test_an_impossible_memory_is_refused(memory):
         LOCOClassifier(memory=memory)
 
 
-@pytest.mark.parametrize("t", ["now", float("inf"), 1e31, pd.NA, pd.Series([1, 2])])
+@pytest.mark.parametrize("t", [math.nan, pd.NA, pd.NaT], ids=repr)
+def test_a_missing_time_is_that_of_no_clock(t):
+    model = small()
+    without = small()
+    for row in range(3):
+        model.learn_one({0: float(row)}, row % 2, t)
+        without.learn_one({0: float(row)}, row % 2)
+    assert pickle.dumps(model) == pickle.dumps(without)
+
+
+@pytest.mark.parametrize("t", ["now", float("inf"), 1e31, pd.Series([1, 2])])
 def test_a_time_that_is_no_number_is_refused(t):
     model = small()
     for call in (model.predict_one, model.observe_one):
