@@ -42,6 +42,8 @@ class KnownNames:
         is_guest: whether they come from a source after the first
         origin: what brings them, for the sentence
         """
+        if not new:
+            return None
         total = len(self.known) + len(new)
         of_limit, of_guests = self._options
         if self._limit is not None and total > self._limit:
@@ -49,7 +51,7 @@ class KnownNames:
                 f"the model must have at most {self._limit} {self._what}{of_limit}, "
                 f"got {total} with {origin}"
             )
-        if not new or not is_guest or self._guest_names is None:
+        if not is_guest or self._guest_names is None:
             return None
         from_guests = self._n_from_guests + len(new)
         allowed = max(self._guest_names, (len(self.known) - self._n_from_guests) // 2)

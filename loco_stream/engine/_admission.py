@@ -139,16 +139,14 @@ class Admission:
         classes = self._new_classes(event)
         if names == self._names and not classes:
             return None
-        if (fault := self._width_fault(names)) is not None:
+        fault = self._width_fault(names)
+        if fault is not None:
             return fault
         features = {name for name in names if name not in self._features.known}
         is_guest = self._first not in (None, event.source)
         for kind, new in ((self._features, features), (self._classes, classes)):
-            if (
-                new
-                and (fault := kind.fault(new, is_guest, "this row") or self._length_fault(new))
-                is not None
-            ):
+            fault = kind.fault(new, is_guest, "this row") or self._length_fault(new)
+            if fault is not None:
                 return fault
         self._first = event.source if self._first is None else self._first
         self._features.add(features, is_guest)

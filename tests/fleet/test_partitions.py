@@ -313,6 +313,21 @@ def test_the_number_of_partitions_is_kept(tmp_path):
         PartitionedFleet(template(), tmp_path / "f", PartitionOptions(source, "d", 2))
 
 
+def test_workers_that_do_not_start_leave_nothing_behind(tmp_path, monkeypatch):
+    def start(fleet, n):
+        assert ray.is_initialized()
+        raise OSError("no memory for a worker")
+
+    monkeypatch.setattr(PartitionedFleet, "_start", start)
+    options = PartitionOptions("csv:rows-{partition}.csv?target=y", "d", 1)
+    with pytest.raises(OSError, match="no memory for a worker"):
+        PartitionedFleet(template(), tmp_path, options)
+    assert not ray.is_initialized()
+    monkeypatch.undo()
+    with PartitionedFleet(template(), tmp_path, options):
+        assert ray.is_initialized()
+
+
 @pytest.mark.parametrize("failed", [0, 1])
 def test_a_partition_that_failed_keeps_no_other_from_being_released(failed, monkeypatch):
     def call(fleet, index, name, number):
