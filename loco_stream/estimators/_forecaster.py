@@ -337,6 +337,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
             Number of values, 1 or more.
         xs
             Additional features of each of these, as many as `horizon`. None: they are masked.
+            Features that no learned row had are left out, with a warning if there are no others.
 
         Raises
         ------

@@ -256,6 +256,15 @@ def test_a_series_may_begin_with_missing_values():
     assert np.abs(np.array(trained.forecast(3)) - 1001.0).max() < 5.0
 
 
+def test_forecasts_from_features_that_no_row_brought_warn():
+    trained = model()
+    trained.learn_array(series(60))
+    message = "it has 'load', the model has none$"
+    with pytest.warns(LocoStreamWarning, match=message):
+        told = trained.forecast(2, [{"load": 1.0}, {"load": 2.0}])
+    assert told == trained.forecast(2)
+
+
 def test_additional_features_are_inputs_of_the_next_value():
     rng = np.random.default_rng(2)
     x = rng.normal(size=800)

@@ -97,12 +97,12 @@ class DataWarnings:
                 )
 
     def warn_unknown(self, names: Collection[Hashable], known: Collection[Hashable]) -> None:
-        """Warn once that a row to predict has none of the known features."""
-        if not self._warned_unknown and names and known:
+        """Warn once that a row to predict has no feature that the model knows."""
+        if not self._warned_unknown and names:
             self._warned_unknown = True
             _warn(
                 f"the row to predict has none of the model's features: it has {_some(names)}, "
-                f"the model has {_some(known)}"
+                f"the model has {_some(known) or 'none'}"
             )
 
 
