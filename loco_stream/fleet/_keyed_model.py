@@ -6,7 +6,7 @@ import copy
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -216,6 +216,7 @@ class KeyedModel:
     _begun_with: Decision | None = None
     _is_begun = False
     _first: KeyRows | None = None  # waits until the estimator is made
+    _made: Trainer | None = None
 
     def __init__(
         self,
@@ -233,31 +234,33 @@ class KeyedModel:
         self._notes: list[str] = []
         self._make = make
         self._watch = watch
-        self._is_watched = watch is not None
         self._has_targets = problem == TARGETS
         # all rows learned so far, while they are few and alone determine the state
         self._young: list[KeyRows] | None = [] if seen is None and shared is None else None
         self._n_young = 0
 
-    @cached_property
+    @property
     def _trainer(self) -> Trainer:
-        """What holds the estimator and teaches it; made now, with the first row if that waited."""
+        """What holds the estimator and teaches it; made when it is first asked for."""
+        if self._made is None:
+            self._made = self._new_trainer()
+            self._learn_first()
+            del self._make  # it holds the first rows
+        return self._made
+
+    def _learn_first(self) -> None:
+        """Learn the first row, if it waited; the key goes on without one that fails."""
         first = self._first
         self._first = None
-        self.__dict__["_trainer"] = self._new_trainer()  # which `_learn` uses
-        if first is not None:
-            try:
-                self._learn(first, False)
-            except MemoryError:
-                raise
-            except Exception as error:  # the key goes on without its first row
-                self._notes.append(
-                    f"the first row of key {first.key!r} cannot be learned ({error!r})"
-                )
-                self.__dict__["_trainer"] = self._new_trainer()
-        del self._make  # it holds the first rows
-        trainer: Trainer = self.__dict__["_trainer"]
-        return trainer
+        if first is None:
+            return
+        try:
+            self._learn(first, False)
+        except MemoryError:
+            raise
+        except Exception as error:
+            self._notes.append(f"the first row of key {first.key!r} cannot be learned ({error!r})")
+            self._made = self._new_trainer()
 
     def take_notes(self) -> list[str]:
         """Return sentences about a first row that could not be learned when its time came, once."""
@@ -297,8 +300,8 @@ class KeyedModel:
         """Choose classes by the rule of the fleet from the first row on."""
         self._begun_with = decision
         self._is_begun = True
-        if "_trainer" in self.__dict__:
-            _use(self._trainer, decision)
+        if self._made is not None:
+            _use(self._made, decision)
 
     def decide(self, decision: Decision | None) -> None:
         """Choose classes by the key's own rule from now on."""
@@ -399,7 +402,7 @@ class KeyedModel:
             return [self._trainer.observe_row(_row(rows, i)) for i in range(len(rows))]
         if rows.kind == LABELS:
             return self._learn_labels(rows)
-        if self._is_watched or self._has_targets or self.mixture is not None:
+        if self._watch is not None or self._has_targets or self.mixture is not None:
             return self._learn_by_trainer(rows)
         if isinstance(rows.X, list):
             return self._learn_named(rows.X, rows.y, predicts)
@@ -479,7 +482,7 @@ class KeyedModel:
             rule = {} if begun is None else {"decision": begun.to_plain()}
             return to_bytes(_ROWS, {"key": key, "rows": rows, **rule}, {})
         config, arrays = export_trainer(self._trainer)
-        if not self._is_watched and not len(self._trainer.pending):
+        if self._watch is None and not len(self._trainer.pending):
             del config["trainer"]
         if self.mixture is not None:
             config["mixture"] = self.mixture.losses
@@ -498,7 +501,7 @@ class KeyedModel:
         self.start = saved.config.get("start")
         self.has_own_decision = saved.config.get("decides", False)
         self.seen = {source: (epoch, seq) for source, (epoch, seq) in saved.config["seen"].items()}
-        if self._is_watched and "monitor" in saved.config:
+        if self._watch is not None and "monitor" in saved.config:
             restore_trainer(self._trainer, saved)
         elif "trainer" in saved.config:
             self._trainer.pending.restore_state(saved.config["trainer"]["pending"])
