@@ -183,7 +183,7 @@ class FleetHome:
             groups = sorted({*self._header.groups, *self.storage.list_groups()})
             if groups != [*self._header.groups]:
                 self._replace(groups=groups)
-        except OSError:  # the directory is gone or read-only: the next opening raises
+        except (OSError, ConfigError):  # it is gone or read-only: the next opening raises
             pass
         finally:
             self.storage.release()

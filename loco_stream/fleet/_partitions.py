@@ -38,6 +38,7 @@ _Ray: TypeAlias = Any
 _PLACEHOLDER = "{partition}"
 _GROUPS = 64  # key groups of all partitions together
 _LISTED = 10
+_COUNTS = ("n_samples", "n_unlabelled", "n_keys")  # in every report, also without any reply
 _WORKERS = integer(1, 10_000)
 # Seconds until a worker that does not reply counts as lost. It replies to `status` at once, while
 # opening a partition may wait for a lease and replay a log.
@@ -362,10 +363,10 @@ class PartitionedFleet:
     def report(self) -> FleetReport:
         """Return the counts of all partitions, and the ten keys with the largest error."""
         reports = self._reports.values()
+        given = (name for report in reports for name in report if name.startswith("n_"))
         counts = {
             name: sum(report.get(name, 0) for report in reports)
-            for name in dict.fromkeys(name for report in reports for name in report)
-            if name.startswith("n_")
+            for name in dict.fromkeys((*_COUNTS, *given))
         }
         worst = [found for report in reports for found in report.get("worst", ())]
         return {

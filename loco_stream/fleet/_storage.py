@@ -67,7 +67,7 @@ class DirectoryStorage:
 
     def write_header(self, content: bytes) -> None:
         """Replace fleet.json."""
-        atomic_write(self.path / FLEET_HEADER, content, mode=0o600)
+        self._write(FLEET_HEADER, content)
 
     def read_model(self, name: str = _TEMPLATE) -> bytes:
         """Return the content of the file of the template or of the shared model."""
@@ -78,7 +78,7 @@ class DirectoryStorage:
 
     def write_template(self, content: bytes) -> None:
         """Write template.loco."""
-        atomic_write(self.path / _TEMPLATE, content)
+        self._write(_TEMPLATE, content)
 
     def read_position(self) -> bytes | None:
         """Return the content of the file with the position; None if there is none."""
@@ -86,15 +86,11 @@ class DirectoryStorage:
 
     def write_position(self, content: bytes) -> None:
         """Replace the file with the position."""
-        path = self.path / _POSITION
-        try:
-            atomic_write(path, content, mode=0o600)
-        except OSError as error:
-            raise ConfigError(f"cannot write {path}: {reason_of(error)}") from error
+        self._write(_POSITION, content)
 
     def write_shared(self, name: str, content: bytes) -> None:
         """Write the file of a shared model."""
-        atomic_write(self.path / name, content, mode=0o600)
+        self._write(name, content)
 
     def delete_shared(self, name: str) -> None:
         """Delete the file of a shared model."""
@@ -134,6 +130,13 @@ class DirectoryStorage:
             return None
         except OSError as error:
             raise CheckpointError(f"cannot read {self.path / name}: {reason_of(error)}") from error
+
+    def _write(self, name: str, content: bytes) -> None:
+        path = self.path / name
+        try:
+            atomic_write(path, content, mode=0o600)
+        except OSError as error:
+            raise ConfigError(f"cannot write {path}: {reason_of(error)}") from error
 
 
 def open_storage(location: Location, owner: str | None = None, lease: float = 10.0) -> Storage:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
 from loco_stream import Fleet, LOCOClassifier, LOCORegressor, TaskMonitor
+from loco_stream._persistence.files import atomic_write
 from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError, InputError
 from loco_stream.fleet._home import stored_fleet
@@ -270,6 +273,33 @@ def test_on_a_full_disk_no_row_is_learned_that_is_not_logged(tmp_path, table, mo
                 fleet.learn("a", X[60:], y[60:], source=SOURCE, seq=60)
         fleet.learn("a", X[60:], y[60:], source=SOURCE, seq=60)
         assert fleet.state_sha256("a") == alone(X, y)
+
+
+@pytest.mark.parametrize("name", ["fleet.json", "template.loco"])
+def test_a_file_that_cannot_be_written_is_named(tmp_path, name, monkeypatch):
+    def write(path, content, mode):
+        if path.name == name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return atomic_write(path, content, mode)
+
+    monkeypatch.setattr("loco_stream.fleet._storage.atomic_write", write)
+    with pytest.raises(ConfigError, match=f"^cannot write {tmp_path / name}: No space left"):
+        Fleet(template(), tmp_path)
+    monkeypatch.undo()
+    Fleet(template(), tmp_path).close()
+
+
+def test_a_fleet_whose_directory_is_gone_is_closed(tmp_path, table, monkeypatch):
+    def refuse(path, content, mode):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    fleet = Fleet(template(), tmp_path)
+    feed(fleet, table)
+    monkeypatch.setattr("loco_stream.fleet._storage.atomic_write", refuse)
+    fleet.close()
+    monkeypatch.undo()
+    with Fleet(None, tmp_path) as again:
+        assert sorted(again.keys()) == sorted(table)
 
 
 def test_encoded_rows_are_decoded_unchanged():

@@ -328,6 +328,15 @@ def test_workers_that_do_not_start_leave_nothing_behind(tmp_path, monkeypatch):
         assert ray.is_initialized()
 
 
+def test_a_report_without_any_reply_counts_nothing():
+    fleet = PartitionedFleet.__new__(PartitionedFleet)
+    fleet.__dict__.update(_reports={}, notes=["worker 0 was lost and replaced"])
+    fleet._home = SimpleNamespace(template=template())
+    report = fleet.report()
+    assert [report[name] for name in ("n_samples", "n_unlabelled", "n_keys")] == [0, 0, 0]
+    assert report["notes"] == fleet.notes
+
+
 @pytest.mark.parametrize("failed", [0, 1])
 def test_a_partition_that_failed_keeps_no_other_from_being_released(failed, monkeypatch):
     def call(fleet, index, name, number):
