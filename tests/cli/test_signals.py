@@ -132,12 +132,12 @@ def test_a_stop_that_takes_seconds_says_what_it_waits_for(monkeypatch, capsys):
     with log_to_stderr():
         handler(signal.SIGTERM, None)
         handler.end()
-        time.sleep(0.2)
+        handler._timer.join()
         assert not capsys.readouterr().err
         handler = SignalHandler()
         handler.engine = Source()
         handler(signal.SIGTERM, None)
-        time.sleep(0.2)
+        handler._timer.join()
     (line,) = capsys.readouterr().err.splitlines()
     assert "still stopping: the rows at hand" in line
 
