@@ -71,7 +71,12 @@ def require_name(name: Hashable) -> None:
 
 
 def _equals_itself(label: Hashable) -> bool:
-    """Return False for NaN, and for other libraries' missing values, which cannot be compared."""
+    """Return False for NaN, and for other libraries' missing values, which cannot be compared.
+
+    A tuple that has one within equals itself only as long as it holds the same object.
+    """
+    if isinstance(label, tuple | frozenset):
+        return all(_equals_itself(part) for part in label)
     try:
         return bool(label == label)
     except TypeError:

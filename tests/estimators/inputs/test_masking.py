@@ -198,7 +198,9 @@ def test_a_target_must_be_a_finite_number(y):
     assert (model.n_seen, model.n_features_in) == (0, 0)
 
 
-@pytest.mark.parametrize("y", [None, math.nan, np.float64("nan"), [1], {}])
+@pytest.mark.parametrize(
+    "y", [None, math.nan, np.float64("nan"), [1], {}, (1, math.nan), ("a", (2, pd.NA))]
+)
 def test_a_label_must_be_hashable_and_known(y):
     model = small()
     with pytest.raises(InputError, match="`y` must be a hashable class label"):
@@ -222,7 +224,9 @@ def test_what_no_file_can_hold_is_refused_as_label_and_as_name(value):
     assert estimator.n_seen == detector.n_seen == 0
 
 
-@pytest.mark.parametrize("name", [math.nan, np.float64("nan"), pd.NA, pd.NaT], ids=repr)
+@pytest.mark.parametrize(
+    "name", [math.nan, np.float64("nan"), pd.NA, pd.NaT, (1, ("a", math.nan))], ids=repr
+)
 def test_a_feature_whose_name_is_missing_is_refused(name):
     text = "`x` must have names of features other than NaN, got "
     frame = pd.DataFrame([[1.0, 2.0]], columns=pd.Index([name, "b"], dtype=object))
