@@ -123,6 +123,28 @@ def test_nulls_of_pandas_extension_types_are_missing(backend):
         np.testing.assert_array_equal(arrays[name], array, err_msg=name)
 
 
+def test_dates_are_seconds_whatever_the_type_of_their_column():
+    days = [START.date() + timedelta(days=i) for i in range(N - 1)] + [None]
+    at = [
+        float("nan") if day is None else START.timestamp() + 86400.0 * i
+        for i, day in enumerate(days)
+    ]
+    kinds = {
+        "date32": pyarrow.table({"day": pyarrow.array(days, pyarrow.date32())}),
+        "date64": pyarrow.table({"day": pyarrow.array(days, pyarrow.date64())}),
+        "objects": pd.DataFrame({"day": pd.Series(days, dtype=object)}),
+        "categories": pd.DataFrame({"day": pd.Series(days).astype("category")}),
+    }
+    by_rows = small()
+    by_rows.learn_array(np.array(at)[:, None], LABELS, features=("day",))
+    for kind, X in kinds.items():
+        model = small()
+        model.learn_many(X, LABELS)
+        assert model.masked_values == by_rows.masked_values == 1, kind
+        for name, array in by_rows.export_state()[1].items():
+            np.testing.assert_array_equal(model.export_state()[1][name], array, err_msg=name)
+
+
 @pytest.mark.parametrize("library", FRAMES)
 def test_answers_have_the_kind_and_index_of_the_frame(library):
     X = FRAMES[library]()

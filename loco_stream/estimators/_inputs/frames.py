@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -83,8 +83,15 @@ def _column(series: Series, name: Hashable) -> Array:
             f"column {name!r} of `X` must hold numbers, texts, categories or times, got {kind}"
         )
     found = np.empty(len(series), dtype=object)
-    found[:] = [None if _is_null(value) else value for value in series.to_list()]
+    found[:] = [_cell(value) for value in series.to_list()]
     return found
+
+
+def _cell(value: Any) -> Any:
+    """Return a cell of a column whose type says nothing; date64 of pyarrow is one of them."""
+    if _is_null(value):
+        return None
+    return seconds(value) if isinstance(value, date | time | timedelta) else value
 
 
 def _numbers(series: Series) -> Float64:
