@@ -178,7 +178,7 @@ run_options = option_group(
     click.option(
         "--stay",
         is_flag=True,
-        help="With --dashboard: keep the page after the end of the stream, until Ctrl-C.",
+        help="With --dashboard: keep the page after the last row, until Ctrl-C.",
     ),
 )
 

@@ -115,7 +115,7 @@ class StreamEngine:
         Raise when a row is refused or fails. With False the row is counted, kept in
         ``quarantine.jsonl`` in the checkpoint folder with the reason, and the stream goes on.
     forever
-        Wait for `stop` when the stream has ended.
+        Wait for `stop` when the stream has ended, or when `run` has processed its `max_samples`.
     settings
         Plain values stored with each checkpoint. A run with other values is not resumed.
     anomaly
@@ -494,8 +494,11 @@ class StreamEngine:
             try:
                 self._begin()
                 self._process(max_samples)
+                self.stream_ended = not self._reader.is_stopped
+                if self.stream_ended and self._forever:
+                    self._wait_for_stop()
                 self._finish()
-                is_complete = not self._reader.is_stopped
+                is_complete = self.stream_ended
             finally:
                 self.report = self._close(is_complete)
         return self.report
@@ -518,7 +521,7 @@ class StreamEngine:
 
     def _process(self, max_samples: int | None) -> None:
         limit = max_samples or math.inf
-        while self._handler.n_rows < limit and (commit := self._next()) is not None:
+        while self._handler.n_rows < limit and (commit := self._reader.next()) is not None:
             events, position = commit
             before = self._commits.cursor.position
             skip = self._commits.cursor.skip
@@ -552,19 +555,11 @@ class StreamEngine:
             self._reader.hold(seconds, reason)
         return not self._reader.is_stopped
 
-    def _next(self) -> tuple[Sequence[Event], Position] | None:
-        """Return the next commit and the position after it; None at the end."""
-        commit = self._reader.next()
-        if commit is None and self._forever and not self._reader.is_stopped:
-            self._wait_for_stop()
-        return commit
-
     def _wait_for_stop(self) -> None:
-        """Write a checkpoint, and wait: the stream has ended."""
+        """Write a checkpoint, and wait: there are no more rows to process."""
         self._commits.save()
-        self.stream_ended = True
-        n_rows = counted(self._handler.n_rows, "row")
-        _log.info("%s has ended, after %s in all; waiting to be stopped", self.source.name, n_rows)
+        rows = counted(self._handler.n_rows, "row")
+        _log.info("the run on %s is over, after %s; waiting to be stopped", self.source.name, rows)
         while not self._reader.is_stopped:
             self._board.update(self)
             self._reader.rest(_POLL_SECONDS)
@@ -576,13 +571,12 @@ class StreamEngine:
         the last row of the accuracy matrix is of this model.
         """
         self._commits.finish()
-        if not self._reader.is_stopped:
+        if self.stream_ended:
             self._handler.flush()
         self.monitor.measure(self.model)
 
     def _close(self, is_complete: bool) -> Report:
         """Make the report, pass it to the sinks, and close everything."""
-        self.stream_ended = self.stream_ended or is_complete
         self._board.refresh(self)
         report = self._board.report(is_interrupted=not is_complete)
         try:

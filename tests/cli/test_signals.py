@@ -110,15 +110,21 @@ def test_a_signal_while_a_server_starts_ends_the_command_without_a_traceback(
     assert "Traceback" not in result.stderr
 
 
-def test_a_service_whose_source_ends_reports_that_it_waits(caplog):
-    service = StreamEngine(Means(), ListSource([Sample({"a": 1.0}, 1)]), forever=True)
+@pytest.mark.parametrize("max_samples", [None, 3])
+def test_a_run_that_waits_to_be_stopped_has_processed_all_its_rows(caplog, max_samples):
+    rows = [Sample({"a": float(i)}, i % 2) for i in range(max_samples or 3)]
+    after = [] if max_samples is None else [Sample({"a": 9.0}, 1)]
+    model = Means()
+    service = StreamEngine(model, ListSource(rows + after), forever=True, delay=2)
     caplog.set_level("INFO", logger="loco_stream")
-    thread = threading.Thread(target=service.run)
+    thread = threading.Thread(target=service.run, args=(max_samples,))
     thread.start()
-    wait_until(lambda: service.stream_ended)
+    wait_until(lambda: "waiting" in caplog.text)
     service.stop()
     thread.join()
-    assert "has ended, after 1 row in all; waiting to be stopped" in caplog.text
+    assert "is over, after 3 rows; waiting to be stopped" in caplog.text
+    assert model.counts.sum() == 3  # with those that `delay` held back
+    assert not service.report["interrupted"]
 
 
 def test_a_fleet_keeps_acknowledged_rows():
