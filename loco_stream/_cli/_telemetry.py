@@ -13,6 +13,7 @@ import click
 
 from loco_stream._cli._logging import LOGGER
 from loco_stream._cli._option_group import option_group
+from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
     from loco_stream.dashboard import Dashboard
@@ -37,7 +38,10 @@ class TelemetryOptions:
         from loco_stream.engine.telemetry import Telemetry
 
         with _short_log(self.otlp):
-            telemetry = Telemetry(self.otlp)
+            try:
+                telemetry = Telemetry(self.otlp)
+            except ConfigError as error:
+                raise ConfigError(f"`--otlp`: {error}") from error
             try:
                 yield telemetry
             finally:

@@ -255,6 +255,6 @@ def _exporter(module: str, name: str) -> object:
 def _url(endpoint: str, what: str) -> str:
     if not endpoint.startswith(("http://", "https://")):
         raise ConfigError(
-            f"the endpoint of OpenTelemetry must be http://HOST:PORT, got {endpoint!r}"
+            f"`endpoint` must be http://HOST:PORT or https://HOST:PORT, got {endpoint!r}"
         )
     return f"{endpoint.rstrip('/')}/v1/{what}"

@@ -171,9 +171,14 @@ def test_the_command_says_once_that_there_is_no_collector(tmp_path):
     assert "HTTPConnectionPool" not in result.stderr
 
 
-def test_an_endpoint_that_is_no_url_is_refused():
-    with pytest.raises(ConfigError, match=r"must be http://HOST:PORT, got '127.0.0.1:4318'"):
+def test_an_endpoint_that_is_no_url_is_refused(tmp_path):
+    message = "`endpoint` must be http://HOST:PORT or https://HOST:PORT, got '127.0.0.1:4318'"
+    with pytest.raises(ConfigError, match=message):
         Telemetry("127.0.0.1:4318")
+    path = tmp_path / "rows.csv"
+    path.write_text("a,y\n1,0\n2,1\n")
+    command = ["run", f"csv:{path}?target=y", "--otlp", "127.0.0.1:4318"]
+    assert f"`--otlp`: {message}" in CliRunner().invoke(main, command).stderr
 
 
 def exported(bodies):
