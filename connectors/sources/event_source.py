@@ -36,7 +36,7 @@ class EventSource(NumberedSource):
         sequence), ``line`` (the channel, a whole number from 0), and optionally ``label`` and
         ``sequence``.
     bin
-        Width of a bin.
+        Width of a bin, in seconds; a URL takes a unit too, as in ``10ms``.
     lines
         Number of channels. By default one more than the highest in the file.
     task
