@@ -18,6 +18,11 @@ from loco_stream.errors import SourceError
 MAX_LINE = 8 << 20  # characters: 4096 numbers take a hundredth of it
 
 
+def shown_path(path: Path) -> str:
+    """Return a path as messages name it; ``-`` is standard input."""
+    return "standard input" if str(path) == "-" else str(path)
+
+
 class Lines(ABC):
     """Lines that are read one after the other.
 
@@ -56,7 +61,7 @@ class TextLines(Lines):
     """
 
     def __init__(self, path: Path, file: IO[str]) -> None:
-        self._path = path
+        self._where = shown_path(path)
         self._file = file
 
     def read(self) -> str:
@@ -68,7 +73,7 @@ class TextLines(Lines):
         try:
             text = self._file.read(size)
         except (UnicodeError, OSError) as e:
-            raise SourceError(f"cannot read {self._path}: {e}") from None
+            raise SourceError(f"cannot read {self._where}: {e}") from None
         return self._whole(text + self._line() if text else "")
 
     @property
@@ -80,9 +85,9 @@ class TextLines(Lines):
         try:
             line = self._file.readline(MAX_LINE)
         except (UnicodeError, OSError) as e:
-            raise SourceError(f"cannot read {self._path}: {e}") from None
+            raise SourceError(f"cannot read {self._where}: {e}") from None
         if len(line) == MAX_LINE:
-            raise _too_long(self._path)
+            raise _too_long(self._where)
         return line
 
     def _whole(self, text: str) -> str:
@@ -91,7 +96,7 @@ class TextLines(Lines):
             return text
         whole = text[: text.rfind("\n") + 1]
         if not whole:
-            raise SourceError(f"cannot read {self._path}: {self.damage}")
+            raise SourceError(f"cannot read {self._where}: {self.damage}")
         return whole
 
     def use(self, line: str) -> None:
@@ -135,6 +140,7 @@ class FileLines(TextLines):
     """
 
     def __init__(self, path: Path, encoding: str) -> None:
+        self._path = path
         self._text = _open_text(path, encoding)
         self.checksum = 0
         super().__init__(path, self._text)
@@ -161,14 +167,14 @@ class FollowedLines(Lines):
     """Lines of a file that grows."""
 
     def __init__(self, path: Path, follower: FileFollower) -> None:
-        self._path = path
+        self._where = str(path)
         self._follower = follower
 
     def read(self) -> str:
         """Return the next line; waits for it."""
         line = self._follower.readline(MAX_LINE)
         if len(line) == MAX_LINE:
-            raise _too_long(self._path)
+            raise _too_long(self._where)
         return line
 
     def use(self, line: str) -> None:
@@ -176,9 +182,9 @@ class FollowedLines(Lines):
         self._follower.use()
 
 
-def _too_long(path: Path) -> SourceError:
+def _too_long(where: str) -> SourceError:
     return SourceError(
-        f"{path} must have lines of less than {MAX_LINE} characters: is it a table of text?"
+        f"{where} must have lines of less than {MAX_LINE} characters: is it a table of text?"
     )
 
 

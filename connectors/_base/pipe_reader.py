@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from loco_stream._text import reason_of
-from loco_stream.connectors._base.lines import GzipText
+from loco_stream.connectors._base.lines import GzipText, shown_path
 from loco_stream.errors import SourceError
 
 _TICK = 0.1  # seconds after which a wait looks for a stop
@@ -41,7 +41,8 @@ def refuse_pipe(path: Path, what: str) -> None:
     """
     if is_pipe(path):
         raise SourceError(
-            f"{path} must be a file, as {what} is not read from front to back, got a pipe"
+            f"{shown_path(path)} must be a file, as {what} is not read from front to back, "
+            "got a pipe"
         )
 
 
@@ -80,7 +81,7 @@ def open_pipe(path: Path, stop: threading.Event, encoding: str) -> io.TextIOWrap
     try:
         pipe = io.BufferedReader(_Pipe(path, stop))
     except OSError as e:
-        raise SourceError(f"cannot read {path}: {reason_of(e)}") from None
+        raise SourceError(f"cannot read {shown_path(path)}: {reason_of(e)}") from None
     binary = GzipText(fileobj=pipe) if path.suffix == ".gz" else pipe
     return io.TextIOWrapper(binary, encoding=encoding, errors="surrogateescape", newline="")
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.file_follower import FileCursor, FileFollower, first_line
-from loco_stream.connectors._base.lines import MAX_LINE, FollowedLines, Lines, TextLines
+from loco_stream.connectors._base.lines import MAX_LINE, FollowedLines, Lines, TextLines, shown_path
 from loco_stream.connectors._base.numbered_source import Pace
 from loco_stream.connectors._base.pipe_reader import BackgroundIterator, is_pipe, open_pipe
 from loco_stream.errors import ConfigError
@@ -210,14 +210,15 @@ def open_tail(
         _check_follow(path, encoding, pipe)
     if pace.active:
         raise ConfigError(
-            f"`rate` and `speed` must not be given, as {path} is read while it is written"
+            f"`rate` and `speed` must not be given, as {shown_path(path)} is read while it is "
+            "written"
         )
     return TailReader(path, encoding, math.inf if idle is None else idle)
 
 
 def _check_follow(path: Path, encoding: str, pipe: bool) -> None:
     if pipe:
-        raise ConfigError(f"`follow` must not be given for a pipe, got {path}")
+        raise ConfigError(f"`follow` must not be given for a pipe, got {shown_path(path)}")
     if path.suffix == ".gz":
         raise ConfigError(f"`follow` needs a file that grows line by line, got compressed {path}")
     if "\n".encode(encoding.removesuffix("-sig")) != b"\n":

@@ -17,7 +17,7 @@ from typing import Any
 from loco_stream._checks import checks_types
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.file_follower import FileCursor, start_of
-from loco_stream.connectors._base.lines import FileLines, Lines
+from loco_stream.connectors._base.lines import FileLines, Lines, shown_path
 from loco_stream.connectors._base.numbered_source import check_rows_read, event_of
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.table_source import MAX_FEATURES, PEEK, TableSource
@@ -68,7 +68,7 @@ class TextSource(TableSource):
         self.path = Path(path)
         self._encoding = encoding
         name = f"{scheme}:{self.path.name}"
-        super().__init__(name, str(path), target, time_format, **options)
+        super().__init__(name, shown_path(self.path), target, time_format, **options)
         self._lines: FileLines | None = None  # of the recording that is being read
         self._before = (0, 0)  # rows before the one that was read last, and their checksum
         self._skipped: Mapping[str, int] = {}  # by the tail reader, up to the last row
@@ -139,7 +139,7 @@ class TextSource(TableSource):
             self._before = (number - 1, checksum)
             checksum = lines.checksum
             if number > start:
-                self.location = f"line {line} of {self.path}"
+                self.location = f"line {line} of {self._where}"
                 yield record
             elif number == start:
                 self._bad.clear()  # an earlier run has counted those
@@ -162,7 +162,7 @@ class TextSource(TableSource):
         """Raise `SourceError` if no part of the recording has the checksum of the fingerprint."""
         if self._tail is None and not self._begins_with(fingerprint["checksum"]):
             raise SourceError(
-                f"{self.path} must be the file that was read before: its header or its first "
+                f"{self._where} must be the file that was read before: its header or its first "
                 f"{fingerprint['row']:,} rows are different or missing"
             )
 
@@ -216,7 +216,7 @@ class TextSource(TableSource):
                     yield []
         self._skipped = tail.skipped
         if tail.ended and self._row == 0:
-            raise SourceError(f"{self.path} ended before the first row")
+            raise SourceError(f"{self._where} ended before the first row")
         if tail.ended and self._without_target:
             raise SourceError(self._without_target)
 
@@ -239,7 +239,7 @@ class TextSource(TableSource):
         elif not self._label:
             self._set_kind(self._first_labels(arrival.record for arrival in arrivals))
         for arrival in arrivals:
-            self.location = f"line {arrival.line} of {self.path}"
+            self.location = f"line {arrival.line} of {self._where}"
             if arrival.header != self._header_line:
                 self._header_line = arrival.header
                 self._set_header(arrival.header)

@@ -182,19 +182,22 @@ class CSVSource(TextSource):
 
     def _take_header(self, line: str) -> None:
         if line.startswith(_GZIP):
-            raise SourceError(f"{self.path} holds gzip data: its name must end in .gz")
+            remedy = (
+                "pipe it through gunzip" if str(self.path) == "-" else "its name must end in .gz"
+            )
+            raise SourceError(f"{self._where} holds gzip data: {remedy}")
         if undecoded(line):
             raise SourceError(
-                f"the header of {self.path} must be in {self._encoding.removesuffix('-sig')}; "
+                f"the header of {self._where} must be in {self._encoding.removesuffix('-sig')}; "
                 "`encoding` names another one, such as latin-1 or cp1252"
             )
         may_change = self._tail is not None
-        self._header = Header.of(str(self.path), line, self._delimiter, may_change=may_change)
+        self._header = Header.of(self._where, line, self._delimiter, may_change=may_change)
         self._check_header(self._header)
         self._set_targets(self._roles.targets(self._column_names))
 
     def _check_header(self, header: Header) -> None:
-        self._roles.check(str(self.path), header.names)
+        self._roles.check(self._where, header.names)
 
     def _set_header(self, line: str) -> None:
         before = self._column_names
@@ -205,8 +208,8 @@ class CSVSource(TextSource):
         if self._has_columns and (new or gone):
             self._set_columns(self._column_names, [])
             self._note(
-                f"the columns of {self.path} are others than before; new: {listed(new) or 'none'}, "
-                f"gone: {listed(gone) or 'none'}"
+                f"the columns of {self._where} are others than before; "
+                f"new: {listed(new) or 'none'}, gone: {listed(gone) or 'none'}"
             )
 
     def _first_line(self, lines: Lines) -> str:
@@ -217,7 +220,7 @@ class CSVSource(TextSource):
             lines.use(line)
             if line.strip():
                 return line
-        raise SourceError(f"{self.path} is empty: it must have a header and at least one row")
+        raise SourceError(f"{self._where} is empty: it must have a header and at least one row")
 
     def _parse(self, lines: Lines, bad: BadRows) -> Iterator[tuple[int, Record]]:
         if self._no_header is not None:
@@ -236,7 +239,7 @@ class CSVSource(TextSource):
     def _reader(self, lines: Lines, bad: BadRows, n_before: int) -> RecordReader:
         assert self._header is not None
         quoted_lines = None if self._tail is None else _QUOTED_LINES
-        return RecordReader(lines, self._header, str(self.path), bad, n_before, quoted_lines)
+        return RecordReader(lines, self._header, self._where, bad, n_before, quoted_lines)
 
     def _parsed(self, reader: RecordReader, lines: Lines) -> Iterator[tuple[int, Record]]:
         header = reader.header
@@ -284,7 +287,7 @@ class CSVSource(TextSource):
         columns = "columns hold" if len(examples) > 1 else "column holds"
         example = next(iter(examples.values()))
         note = (
-            f"{self.path}: {len(examples)} {columns} texts such as {example!r} "
+            f"{self._where}: {len(examples)} {columns} texts such as {example!r} "
             f"({listed(examples)}); {remedy}"
         )
         self._note(note)
@@ -294,7 +297,7 @@ class CSVSource(TextSource):
         if self.schema is not None and "" in (self.schema.features or ()):
             number = self._column_names.index("") + 1
             self._note(
-                f"{self.path}: column {number} has no name and is a feature; "
+                f"{self._where}: column {number} has no name and is a feature; "
                 "if it numbers the rows, write the table without it"
             )
 

@@ -73,11 +73,11 @@ class InfluxSource(TextSource):
             try:
                 point = parse_line(line.rstrip("\r\n"))
             except SourceError as error:
-                bad.add("no line protocol", f"line {number} of {self.path}: {error}")
+                bad.add("no line protocol", f"line {number} of {self._where}: {error}")
                 continue
             stamp = point["time"]
             time = None if stamp is None else stamp * _NANOSECONDS
-            if self._fits(point["values"], f"line {number} of {self.path}", bad):
+            if self._fits(point["values"], f"line {number} of {self._where}", bad):
                 yield number, {**point["values"], _TIME: time}
 
 

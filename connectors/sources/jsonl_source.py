@@ -105,7 +105,7 @@ class JSONLSource(TextSource):
                 yield number, record
 
     def _decode(self, line: str, number: int, bad: BadRows) -> dict[str, Any] | None:
-        where = f"line {number} of {self.path}"
+        where = f"line {number} of {self._where}"
         try:
             if self._has_messages is None:
                 record = msgspec.json.decode(line)

@@ -172,17 +172,18 @@ def test_an_open_quote_in_a_growing_file_holds_back_few_rows(tmp_path):
 @pytest.mark.parametrize(
     ("url", "content", "text"),
     [
-        ("csv:-?target=kind", b"", "is empty"),
-        ("csv:-?target=kind", b"a,kind\n", "ended before the first row"),
+        ("csv:-?target=kind", b"", "loco-stream: standard input is empty"),
+        ("csv:-?target=kind", b"a,kind\n", "standard input ended before the first row"),
         ("csv:-?target=kind", b"a,b\n1,2\n", "`target` must be a column, got 'kind'"),
         (
             "csv:-?target=kind",
             b"a,kind\n1,2\n1\n",
-            "line 3 of - must have 2 fields, as the header has, got 1",
+            "line 3 of standard input must have 2 fields, as the header has, got 1",
         ),
+        ("csv:-?target=kind", b"\x1f\x8b\x08\x00\n", "gzip data: pipe it through gunzip"),
         ("jsonl:-?target=y", b'{"a": 1}\n', "`target` must be a column, got 'y'"),
         ("jsonl:-", b'{"a": 1}\n', "`target` must name the label column"),
-        ("csv:-?target=kind&follow=1", b"", "`follow` must not be given for a pipe"),
+        ("csv:-?target=kind&follow=1", b"", "given for a pipe, got standard input"),
         ("csv:-?target=kind&rate=5", b"", "`rate` and `speed` must not be given"),
         ("parquet:-?target=kind", b"", "a Parquet file is not read from front to back"),
         ("npy:/dev/stdin?target=0", b"", "an array is not read from front to back"),
