@@ -35,7 +35,8 @@ class FieldRoles:
     Raises
     ------
     ConfigError
-        A field is both in `use` and in `drop`, or is used as a feature and as something else.
+        A field is both in `use` and in `drop`, or is used as a feature and as something else, or a
+        label is the time or the id as well.
 
     Examples
     --------
@@ -56,6 +57,8 @@ class FieldRoles:
     def __post_init__(self) -> None:
         if self.id == "":
             raise ConfigError("`id` must be the name of a field, got an empty one")
+        refuse_label_as("time", self.time, self.labels)
+        refuse_label_as("id", self.id, self.labels)
         for name in self.use:
             if name in self.drop:
                 raise ConfigError(f"`use` and `drop` must not have a field in common, got {name!r}")
@@ -175,6 +178,12 @@ def check_target(target: str) -> None:
     parts = target.split(",")
     if len(parts) > 1 and len(label_names(target)) < len(parts):
         raise ConfigError(f"`target` must be distinct names separated by commas, got {target!r}")
+
+
+def refuse_label_as(role: str, name: str | None, labels: Sequence[str]) -> None:
+    """Raise `ConfigError` if the field of another role is one of the labels."""
+    if name in labels:
+        raise ConfigError(f"`target` must be another field than `{role}`, got {name!r} for both")
 
 
 def quoted(names: Sequence[str]) -> str:

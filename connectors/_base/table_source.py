@@ -33,7 +33,13 @@ from loco_stream.connectors._base.arrow_columns import (
 )
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.checks import check_task
-from loco_stream.connectors._base.fields import FieldRoles, check_target, label_names, quoted
+from loco_stream.connectors._base.fields import (
+    FieldRoles,
+    check_target,
+    label_names,
+    quoted,
+    refuse_label_as,
+)
 from loco_stream.connectors._base.numbered_source import (
     LateLabel,
     Pace,
@@ -210,6 +216,7 @@ class TableSource(RowSource):
         columns = Columns(
             target, time, sequence, tuple(drop), tuple(use), id, tuple(keep), time_format
         )
+        refuse_label_as("sequence", sequence, columns.targets())
         self._bad = BadRows(on_bad)
         self.on_bad = on_bad
         self._where = where

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from loco_stream.connectors import open_source
-from loco_stream.errors import SourceError
+from loco_stream.connectors._base.fields import FieldRoles
+from loco_stream.errors import ConfigError, SourceError
 
 RUNS = ["a", "a", "b", "b"]
 TIMES = [0.0, 1.5, 7.0, 7.5]
@@ -70,6 +71,22 @@ def test_a_missing_sequence_column_is_named(tmp_path, kind):
         SourceError, match=r"`sequence` must be a column, got 'ran'.*did you mean 'run'"
     ):
         open_source(url)
+
+
+@pytest.mark.parametrize("role", ["time", "sequence", "id"])
+def test_the_label_cannot_be_another_role_as_well(tmp_path, role):
+    url = table_of(tmp_path, "csv").partition("?")[0]
+    sentence = f"`target` must be another field than `{role}`, got 'kind' for both"
+    with pytest.raises(ConfigError, match=sentence):
+        open_source(f"{url}?target=kind&{role}=kind")
+    with pytest.raises(ConfigError, match=sentence):
+        open_source(f"{url}?target=level,kind&{role}=kind")
+
+
+def test_the_label_of_a_message_cannot_be_its_time():
+    with pytest.raises(ConfigError, match="`target` must be another field than `time`, got 't'"):
+        FieldRoles(target="t")
+    assert FieldRoles(target="t", time="at").label({"t": 20.5}) == 20.5
 
 
 def test_columns_of_an_array_are_times_and_ids(tmp_path):
