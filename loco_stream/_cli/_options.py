@@ -147,7 +147,10 @@ class SourceOptions:
         from loco_stream.connectors.ls1._limits import parse_limits
         from loco_stream.engine._admission import NameBounds
 
-        limits = parse_limits(self._bounds())
+        try:
+            limits = parse_limits(self._bounds())
+        except ConfigError as error:
+            raise ConfigError(f"`--limit`: {error}") from None
         return NameBounds(
             limits.features,
             limits.name_bytes,

@@ -326,6 +326,13 @@ WHOLE = [
         "--limit sources=8 --limit sources=9",
         "`--limit` must give each name once, got sources twice",
     ),
+    (
+        "ok.csv",
+        GOOD,
+        "csv:ok.csv?target=y",
+        "--limit rows=x",
+        "`--limit`: `rows` must be a number, got 'x'",
+    ),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--resume", "`--resume` needs --checkpoint DIR"),
     (
         "ok.csv",
