@@ -53,7 +53,7 @@ class ConfiguredCommand(click.Command):
         super().__init__(*args, **kwargs)
         for parameter in self.params:
             if parameter.expose_value and not parameter.envvar:
-                parameter.envvar = _PREFIX + _key(parameter).replace("-", "_").upper()
+                parameter.envvar = variable_of(_key(parameter))
         self.params += [
             click.Option(
                 ["--config"],
@@ -102,6 +102,11 @@ class ConfiguredCommand(click.Command):
                 click.echo(as_toml(_given_values(ctx)), nl=False)
             return None
         return super().invoke(ctx)
+
+
+def variable_of(option: str) -> str:
+    """Return the variable of the environment that gives an option, named without dashes."""
+    return _PREFIX + option.replace("-", "_").upper()
 
 
 def warn_of_variables() -> None:

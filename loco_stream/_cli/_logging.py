@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import wraps
-from typing import IO, TextIO
+from itertools import pairwise
+from pathlib import Path
+from typing import IO, Any, TextIO
 
 import click
 
-from loco_stream._cli._config import warn_of_variables
+from loco_stream._cli._config import (
+    command_tables,
+    read_config,
+    variable_of,
+    warn_of_variables,
+)
 from loco_stream._cli._option_group import Command, option_group
 from loco_stream._ranges import Choice
 from loco_stream._text import one_line
@@ -76,7 +85,8 @@ class _StderrHandler(logging.Handler):
         if record.exc_info:
             text += "\n" + logging.Formatter().formatException(record.exc_info)
         debugs = _ROOT.level <= logging.DEBUG
-        where = f"{record.name}: " if debugs else ""
+        is_own = record.name.partition(".")[0] == _ROOT.name
+        where = f"{record.name}: " if debugs or not is_own else ""
         if sys.stderr.isatty():
             level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
             return f"{level}{where}{text}"
@@ -110,11 +120,19 @@ def _utc(seconds: float) -> str:
 
 @contextmanager
 def log_to_stderr() -> Iterator[None]:
-    """Write the package's log records and all warnings to standard error while the block runs."""
+    """Write all log records, warnings and stray exceptions to standard error in the block.
+
+    Records of other libraries are those for which nobody has set a handler.
+    """
     level = _ROOT.level
+    before = (logging.lastResort, threading.excepthook, sys.unraisablehook)
     _HANDLER.as_json = False
+    _HANDLER.setLevel(logging.NOTSET)
     _ROOT.addHandler(_HANDLER)
     _ROOT.setLevel(logging.INFO)
+    logging.lastResort = _HANDLER
+    threading.excepthook = _log_of_thread
+    sys.unraisablehook = _log_ignored
     with warnings.catch_warnings():
         warnings.simplefilter("always", LocoStreamWarning)
         warnings.showwarning = _warning_log()
@@ -123,6 +141,20 @@ def log_to_stderr() -> Iterator[None]:
         finally:
             _ROOT.removeHandler(_HANDLER)
             _ROOT.setLevel(level)
+            logging.lastResort, threading.excepthook, sys.unraisablehook = before
+
+
+def _log_of_thread(ended: threading.ExceptHookArgs) -> None:
+    """Log the exception that has ended a thread."""
+    if not issubclass(ended.exc_type, SystemExit):
+        name = None if ended.thread is None else ended.thread.name
+        LOGGER.critical("unexpected error in the thread %s", name, exc_info=ended.exc_value)
+
+
+def _log_ignored(ignored: Any) -> None:
+    """Log an exception that nothing could catch, such as one of a destructor."""
+    what = ignored.err_msg or "exception ignored in"
+    LOGGER.error("%s %r", what, ignored.object, exc_info=ignored.exc_value)
 
 
 def _warning_log() -> Callable[..., None]:
@@ -156,7 +188,34 @@ def _configure(options: LogOptions) -> None:
     if len(chosen) > 1:
         raise ConfigError(f"{' and '.join(chosen)} exclude each other: each sets the level")
     _HANDLER.as_json = options.log_format == "json"
+    _HANDLER.setLevel(options.level)
     _ROOT.setLevel(options.level)
+
+
+def foresee_format(words: Sequence[str]) -> None:
+    """Take the format that a command line asks for, before it is parsed.
+
+    An error in it, or in its configuration file, is a record as well.
+
+    words: the command line, from the name of the command on
+    """
+    chosen = _foreseen("log-format", words)
+    path = _foreseen("config", words)
+    # a pipe can be read only once
+    if chosen is None and path is not None and Path(path).is_file():
+        with suppress(ConfigError):
+            config = read_config(path)
+            for table in (config, command_tables(config).get("".join(words[:1]), {})):
+                chosen = table.get("log-format", table.get("log_format", chosen))
+    _HANDLER.as_json = chosen == "json"
+
+
+def _foreseen(option: str, words: Sequence[str]) -> str | None:
+    """Return the value of an option on the command line or in the environment."""
+    flag = f"--{option}"
+    pairs = [word.partition("=")[::2] for word in words if word.startswith(f"{flag}=")]
+    values = [value for name, value in (*pairwise(words), *pairs) if name == flag]
+    return values[-1] if values else os.environ.get(variable_of(option))
 
 
 def log_options(function: Command) -> Command:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from loco_stream._cli._logging import report_error
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -51,10 +53,7 @@ def guarded() -> Iterator[None]:
         sys.stdout.flush()
         if out.error is not None:
             if out.error.errno != errno.EPIPE:  # the reader, for example `| head`, is done
-                print(
-                    f"loco-stream: cannot write to standard output: {out.error.strerror}",
-                    file=sys.stderr,
-                )
+                report_error(f"cannot write to standard output: {out.error.strerror}")
             raise SystemExit(1)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import gc
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -11,7 +13,13 @@ import click
 from loco_stream import __version__
 from loco_stream._cli._advice import advised, misuse
 from loco_stream._cli._lazy_group import LazyGroup
-from loco_stream._cli._logging import LOGGER, CommandError, log_to_stderr, report_failure
+from loco_stream._cli._logging import (
+    LOGGER,
+    CommandError,
+    foresee_format,
+    log_to_stderr,
+    report_failure,
+)
 from loco_stream._cli._renamed import REMOVED_COMMANDS
 from loco_stream._cli._signals import Interrupt
 from loco_stream._cli._stdio_guard import guarded
@@ -50,12 +58,13 @@ class _Main(LazyGroup):
             return f"`loco-stream {name}` is now {REMOVED_COMMANDS[name]}"
         return super().unknown(ctx, name)
 
-    def main(self, *args: Any, **extra: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
         """Run a command; broken standard streams do not end it."""
         # frees the interpreter from searching all compiled code for garbage: a second or two
         atexit.register(gc.freeze)
-        with guarded(), log_to_stderr():
-            return super().main(*args, **extra)
+        with log_to_stderr(), guarded():
+            foresee_format(sys.argv[1:] if args is None else args)
+            return super().main(args, *more, **extra)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Parse what stands before the name of a command."""

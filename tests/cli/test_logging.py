@@ -9,6 +9,7 @@ import pty
 import re
 import subprocess
 import sys
+import threading
 import warnings
 from datetime import datetime
 
@@ -120,6 +121,62 @@ def test_an_error_is_a_json_record(folder):
     record = json.loads(refused.stderr.splitlines()[-1])
     assert record["level"] == "error"
     assert "--on-bad skip leaves such rows out" in record["message"]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["run", "csv:rows.csv", "--log-format", "json", "--seed", "x"], "`--seed` must be"),
+        (["run", "csv:rows.csv", "--log-format=json", "--sed", "1"], "has no option --sed"),
+        (["run", "--log-format", "json"], "`SOURCE` must be given"),
+        (["serve", "--config", "json.toml"], "`serve` has no option 'foo'"),
+        (["serve", "--config", "table.toml", "--http", "x"], "`--checkpoint` must be given"),
+        (["serve", "--config", "none.toml", "--log-format", "json"], "cannot read none.toml"),
+    ],
+)
+def test_an_error_in_the_command_line_is_a_json_record(folder, words, text):
+    (folder / "json.toml").write_text('log-format = "json"\nfoo = 1\n')
+    (folder / "table.toml").write_text('[serve]\nlog-format = "json"\n')
+    refused = loco(*words)
+    assert refused.exit_code == 2
+    (line,) = refused.stderr.splitlines()
+    assert text in json.loads(line)["message"]
+
+
+def test_the_environment_asks_for_json_before_the_options_are_read(folder, monkeypatch):
+    monkeypatch.setenv("LOCO_STREAM_LOG_FORMAT", "json")
+    assert json.loads(loco("run", "--foo").stderr)["level"] == "error"
+    assert loco("run", "--foo", "--log-format", "text").stderr.startswith("loco-stream: ")
+
+
+def test_records_of_libraries_and_stray_exceptions_are_json_records(folder, monkeypatch):
+    class Broken:
+        def __del__(self):
+            raise ZeroDivisionError("in a destructor")
+
+    def fail():
+        raise ZeroDivisionError("in a thread")
+
+    def disturb(*args):
+        logging.getLogger("asyncua").warning("two\nlines")
+        thread = threading.Thread(target=fail, name="poller")
+        thread.start()
+        thread.join()
+        Broken()
+
+    # as without pytest, which has a handler for everything
+    monkeypatch.setattr(logging.getLogger("asyncua"), "propagate", False)
+    monkeypatch.setattr("loco_stream._cli._engine_run.warm_up", disturb)
+    shown = loco("run", *SKIP, "--log-format", "json")
+    assert shown.exit_code == 0
+    records = [json.loads(line) for line in shown.stderr.splitlines()]
+    by_level = {record["level"]: record for record in records}
+    assert ("asyncua", "two\nlines") in [(r["logger"], r["message"]) for r in records]
+    assert by_level["critical"]["message"] == "unexpected error in the thread poller"
+    assert "ZeroDivisionError: in a thread" in by_level["critical"]["exception"]
+    assert "ZeroDivisionError: in a destructor" in by_level["error"]["exception"]
+    assert "asyncua" not in loco("run", *SKIP, "-q").stderr
+    assert " WARNING asyncua: two" in loco("run", *SKIP).stderr
 
 
 def test_an_unexpected_error_is_a_json_record_with_its_traceback(folder, monkeypatch):
