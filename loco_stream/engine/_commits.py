@@ -99,6 +99,7 @@ class CommitPipeline:
         self._watch = LabelWatch(reader.source, missing=missing if set_task else None)
         self._ticked = math.nan
         self._source_before = ""  # of the run that is resumed
+        self._fingerprint: State | None = None  # the saved one, until the source has been read
 
     @property
     def folder(self) -> str | None:
@@ -152,6 +153,8 @@ class CommitPipeline:
         hold: waits while the disk refuses the log; returns False if the run was stopped
         """
         store = self.store
+        if events:
+            self._fingerprint = None
         number = self.cursor.commit + bool(events)
         attributes = {"commit": number, "events": len(events)}
         with self._span("loco.commit", attributes=attributes) if events else nullcontext():
@@ -203,7 +206,7 @@ class CommitPipeline:
                 "source": source.name,
                 "schema": None if schema is None else asdict(schema),
                 "labels_from": source.labels_from,
-                "fingerprint": source.fingerprint,
+                "fingerprint": self._fingerprint or source.fingerprint,
                 "settings": self._settings,
                 "task": self._problem,
                 "n_samples": trainer.n_samples,
@@ -374,6 +377,7 @@ class CommitPipeline:
         self._source_before = saved["source"]
         if not source.is_live and source.name != saved["source"]:
             store.note([f"rows come from {source.name}; before the resume, from {saved['source']}"])
+        self._fingerprint = saved["fingerprint"]
         store.note(self._other_labels(saved))
         store.note(self._other_features(saved))
 

@@ -194,6 +194,19 @@ def test_no_row_of_another_file_is_learned_before_it_is_refused(tmp_path):
         engine.run(max_samples=200)
 
 
+def test_a_resumed_run_that_reads_nothing_knows_its_file_still(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text(HEADER + rows(0, 300))
+    make = {"checkpoint": tmp_path / "state"}
+    for resume in (False, True):  # the second one has its rows already
+        engine = StreamEngine(LOCOClassifier(seed=0), CSVSource(path, "y"), resume=resume, **make)
+        engine.run(max_samples=100)
+    path.write_text(HEADER + rows(1, 300))
+    engine = StreamEngine(LOCOClassifier(seed=0), CSVSource(path, "y"), resume=True, **make)
+    with pytest.raises(SourceError, match="must be the file that was read before"):
+        engine.run()
+
+
 def test_a_resumed_run_continues_a_longer_file(tmp_path):
     path = tmp_path / "r.csv"
     path.write_text(HEADER + rows(0, 100))
