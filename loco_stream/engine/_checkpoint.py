@@ -64,9 +64,8 @@ class CheckpointFolder(os.PathLike[str]):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if kind is not None and self._lock is not None:
-            with suppress(OSError):  # others use it
-                self._remove_if_empty()
+        if kind is not None:
+            self.give_up()
         self.release()
 
     def _remove_if_empty(self) -> None:
@@ -118,6 +117,13 @@ class CheckpointFolder(os.PathLike[str]):
     def set_aside_commits(self) -> set[int]:
         """Return the numbers of the commits that were set aside."""
         return {number for number, _ in numbered_files(self.path, "commit-", ".refused")}
+
+    def give_up(self) -> None:
+        """Unlock the folder after an error, and remove it if it is empty and was not there."""
+        if self._lock is not None:
+            with suppress(OSError):  # others use it
+                self._remove_if_empty()
+        self.release()
 
     def release(self) -> None:
         """Unlock the folder for another engine."""

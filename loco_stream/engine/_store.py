@@ -51,7 +51,12 @@ class Store:
         interval = parse_durability(durability)
         self._folder = locked(path)
         self.is_used = self._folder.is_used
-        self._check_content(resume)
+        try:
+            self._check_content(resume)
+        except ConfigError:
+            if self._folder is not path:  # else whoever has locked it unlocks it
+                self._folder.give_up()
+            raise
         self._wal = None if interval is None else WriteAheadLog(self._folder.path, interval)
         self._writer = CheckpointWriter(self._folder, self._drop_log)
         self._replayed: tuple[int, bytes] = (0, b"")  # the last commit of `replay`
@@ -68,7 +73,6 @@ class Store:
         is_fleet = not self.is_used and (path / FLEET_HEADER).exists()
         if not is_fleet and (resume is None or resume == self.is_used):
             return
-        self._folder.release()
         if is_fleet:
             raise ConfigError(f"{path} holds a fleet; an engine needs a folder of its own")
         if self.is_used:

@@ -312,6 +312,12 @@ def test_without_an_intact_checkpoint_resume_is_refused(tmp_path):
 def test_a_used_folder_is_not_overwritten_and_an_empty_one_not_resumed(tmp_path):
     with pytest.raises(ConfigError, match="nothing to resume"):
         make(tmp_path / "empty", ListSource([]), resume=True).run()
+    with (
+        pytest.raises(ConfigError, match="nothing to resume"),
+        CheckpointFolder(tmp_path / "empty") as folder,
+    ):
+        make(folder, ListSource([]), resume=True).run()
+    assert not (tmp_path / "empty").exists()
     make(tmp_path, ListSource(stream(3))).run()
     before = {file: file.read_bytes() for file in tmp_path.glob("*.loco")}
     with pytest.raises(ConfigError, match="holds an earlier run"):
