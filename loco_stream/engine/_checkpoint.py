@@ -55,7 +55,8 @@ class CheckpointFolder(os.PathLike[str]):
             raise
         self._lock: int | None = lock
         for stale in self.path.glob(".checkpoint-*.tmp"):  # of an engine that was killed
-            stale.unlink()
+            with suppress(OSError):  # it costs nothing but its bytes
+                stale.unlink()
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)

@@ -348,6 +348,13 @@ def test_a_folder_is_locked_by_one_engine(tmp_path):
     make(folder, ListSource([])).run()  # it is locked again
 
 
+def test_a_stale_file_that_cannot_be_removed_is_left(tmp_path):
+    (tmp_path / ".checkpoint-1.tmp").mkdir()
+    (tmp_path / ".checkpoint-2.tmp").touch()
+    make(tmp_path, ListSource([])).run()
+    assert [path.name for path in tmp_path.glob(".checkpoint-*")] == [".checkpoint-1.tmp"]
+
+
 def test_a_resumed_run_says_that_it_keeps_the_monitor_it_was_begun_with(tmp_path):
     begun = {"holdout": 5, "drift_detector": "DDM"}
     make(tmp_path, ListSource(stream(3)), monitor=TaskMonitor(**begun)).run()
