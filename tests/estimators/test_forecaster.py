@@ -246,6 +246,19 @@ def test_after_a_gap_forecasts_go_on():
     assert np.abs(np.array(trained.forecast(6)) - 5.0).max() < 1.5
 
 
+def test_a_gap_longer_than_the_history_keeps_the_level():
+    y = 1000.0 + series(200)
+    by_block, by_value = model(), model()
+    by_block.learn_array(np.concatenate([y, np.full(60, np.nan)]))
+    by_value.learn_array(y)
+    for _ in range(60):
+        by_value.learn_one(None)
+    assert np.abs(np.array(by_value.forecast(6)) - 1005.0).max() < 5.0
+    assert_same_state(by_block, by_value)
+    by_value.learn_one(1500.0)
+    assert np.abs(np.array(by_value.forecast(6)) - 1500.0).max() < 5.0
+
+
 def test_a_series_may_begin_with_missing_values():
     trained = model()
     trained.learn_one(None)

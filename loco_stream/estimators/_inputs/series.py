@@ -58,6 +58,8 @@ class SeriesHistory:
             before = np.arange(size - 1 - j, size - 1 - j + n)
             changes[:, j] = np.where(before >= first, values - levels[before], np.nan)
         self.values = joined[n:].copy()
+        if first < len(joined) and np.isnan(self.values).all():
+            self.values[0] = levels[-1]  # a gap longer than the history keeps the level
         if not np.isnan(values).all():
             self.n_filled = 0
         return rows, changes, levels[size - 1 : size - 1 + n]
