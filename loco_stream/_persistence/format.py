@@ -146,7 +146,9 @@ def encode_plain(value: Plain) -> bytes:
     try:
         return msgspec.msgpack.encode(_plain(value))
     except (TypeError, ValueError, OverflowError) as error:
-        raise CheckpointError(f"cannot store this value: {error}") from error
+        place = _place_of(value).removeprefix(".").removeprefix("config.")
+        what = f"`{place}`" if place else "this value"
+        raise CheckpointError(f"cannot store {what}: {error}") from error
 
 
 def decode_plain(content: bytes | memoryview) -> Plain:
@@ -256,6 +258,18 @@ def _plain(value: Plain) -> Plain:
     if isinstance(value, Mapping):
         return {_plain_key(key): _plain(item) for key, item in value.items()}
     return _plain_scalar(value)
+
+
+def _place_of(value: Plain) -> str:
+    """Return where the first value is that cannot be stored, such as ``.classes[0]``."""
+    names = isinstance(value, Mapping)
+    items = value.items() if names else enumerate(value) if isinstance(value, list | tuple) else ()
+    for name, item in items:
+        try:
+            msgspec.msgpack.encode(_plain(item))
+        except (TypeError, ValueError, OverflowError):
+            return f"{f'.{name}' if names else f'[{name}]'}{_place_of(item)}"
+    return ""
 
 
 def _plain_scalar(value: Plain) -> Plain:

@@ -17,7 +17,7 @@ from loco_stream._persistence.content import Plain
 from loco_stream._persistence.format import decode_plain, encode_plain
 from loco_stream._problems import TARGETS, known_targets
 from loco_stream._text import has_surrogate
-from loco_stream.engine._validation import label_fault
+from loco_stream.engine._validation import label_fault, row_fault
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.estimators._inputs.row_times import row_times
 from loco_stream.estimators._inputs.tables import (
@@ -187,7 +187,18 @@ class KeyRows:
         try:
             return msgspec.msgpack.encode(fields)
         except UnicodeEncodeError as error:
-            raise CheckpointError(f"cannot store these rows: {error}") from error
+            raise CheckpointError(f"cannot store these rows: {self._fault() or error}") from error
+
+    def _fault(self) -> str | None:
+        """Return what is wrong with the first label, or else row by name, that cannot be stored."""
+        labels = () if isinstance(self.y, np.ndarray) else self.y
+        classes = (label for label in labels if not isinstance(label, Mapping))
+        rows = self.X if isinstance(self.X, list) else ()
+        faults = (
+            *(label_fault(label, "classification", is_stored=True) for label in classes),
+            *map(row_fault, rows),
+        )
+        return next(filter(None, faults), None)
 
     def _encoded_inputs(self) -> tuple[object, list[object] | None]:
         """Return the data of `X`, and its shape and dtype; None for rows by name."""
@@ -201,7 +212,12 @@ class KeyRows:
         y = self.y
         if isinstance(y, np.ndarray):
             return [y.dtype.str, y.tobytes()]
-        return y if _DIRECT.issuperset(map(type, y)) else _raw(y)
+        if _DIRECT.issuperset(map(type, y)):
+            return y
+        try:
+            return _raw(y)
+        except CheckpointError as error:
+            raise CheckpointError(f"cannot store these rows: {self._fault() or error}") from error
 
     @classmethod
     def decode(cls, content: bytes) -> KeyRows:

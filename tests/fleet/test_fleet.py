@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import uuid
 
 import numpy as np
 import pandas as pd
@@ -324,9 +325,11 @@ def test_invalid_unicode_is_refused(tmp_path):
     with Fleet(template(), tmp_path) as fleet:
         with pytest.raises(InputError, match="valid Unicode"):
             fleet.learn("a\ud800", [[1.0, 2.0, 3.0]], ["ok"])
-        with pytest.raises(InputError, match="cannot store"):
+        with pytest.raises(InputError, match="`y` must be a text of valid Unicode, got"):
             fleet.learn("a", [[1.0, 2.0, 3.0]], ["ok\ud800"])
-        assert fleet.n_refused == 1
+        with pytest.raises(InputError, match=r"`y` must be a text, .* got .* of type UUID"):
+            fleet.learn("a", [[1.0, 2.0, 3.0]], [uuid.UUID(int=1)])
+        assert fleet.n_refused == 2
         assert fleet.keys() == []
 
 

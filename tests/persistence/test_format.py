@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+from datetime import date
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from loco_stream import LOCOClassifier, save
 from loco_stream._persistence import format as persist
 from loco_stream._persistence.migrations import VERSION
 from loco_stream.errors import CheckpointError
@@ -93,6 +95,18 @@ def test_numpy_scalars_are_stored_as_python_numbers(tmp_path):
         {},
     )
     assert same(persist.read(tmp_path / "a").config, {"n": 3, "b": True, "d": {"u": 0.5}})
+
+
+def test_what_cannot_be_stored_is_named(tmp_path):
+    model = LOCOClassifier(hidden_sizes=4)
+    model.learn_one({"a": 1.0}, "on")
+    model.learn_one({"a": 1.0}, date(2026, 1, 2))
+    with pytest.raises(CheckpointError, match=r"cannot store `classes\[1\]`: .* of type date"):
+        save(model, tmp_path / "m.loco")
+    with pytest.raises(CheckpointError, match=r"cannot store `rows\[1\].name`: .*surrogates"):
+        persist.encode_plain({"rows": (1, {"name": "\ud800"})})
+    with pytest.raises(CheckpointError, match="cannot store this value"):
+        persist.encode_plain(1j)
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2}, 1j, {frozenset(): 1}])
