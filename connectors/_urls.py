@@ -187,10 +187,10 @@ def sink_urls(urls: tuple[str, ...]) -> list[str]:
     for url in urls:
         if url.startswith("@"):
             lines = map(str.strip, read_private(url[1:]).splitlines())
-            found += [line for line in lines if not line.startswith("#")]
+            found += [line for line in lines if line and not line.startswith("#")]
         else:
             found.append(url.strip())
-    return [url for url in found if url]
+    return found
 
 
 def _parsed(url: object, *, is_sink: bool) -> tuple[Connector, str, dict[str, Any]]:

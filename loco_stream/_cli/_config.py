@@ -180,6 +180,10 @@ def option_values(config: Mapping[str, Any], command: click.Command, path: str) 
         raise ConfigError(f"{path}: `{command.name}` must be a table, got {shared[command.name]!r}")
     parameters = {_key(p): p for p in command.params if p.expose_value and p.name not in _OWN}
     values: Config = {}
+    for table in (shared, own):
+        for name in table:
+            if "_" in name and (other := name.replace("_", "-")) in table:
+                raise ConfigError(f"{path}: `{other}` must be given once, got {name!r} as well")
     for name, value in {**shared, **own}.items():
         key = name.replace("_", "-")
         if key not in parameters:
@@ -220,6 +224,11 @@ def _value(key: str, parameter: click.Parameter, value: object, path: str) -> ob
 def _one_value(key: str, parameter: click.Parameter, value: object, path: str) -> object:
     if isinstance(value, list):
         raise ConfigError(f"{path}: `{key}` must be one value, got a list")
+    if not isinstance(value, str | int | float) or "\0" in str(value):  # TOML has dates, too
+        raise ConfigError(
+            f"{path}: `{key}` must be a number, true, false or a text without null characters, "
+            f"got {str(value)!r}"
+        )
     is_flag = getattr(parameter, "is_flag", False)
     if is_flag != isinstance(value, bool):
         what = "true or false" if is_flag else "a value other than true and false"

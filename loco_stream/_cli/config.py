@@ -82,9 +82,9 @@ def _check(config: Mapping[str, Any], name: str, file: str) -> None:
             raise ConfigError(f"{file}: {error.format_message()}") from None
         except ConfigError as error:
             raise ConfigError(f"{file}: {error}") from None
-    urls = [("source", read.get("source") or ""), *(("sink", url) for url in read.get("sinks", ()))]
-    for key, url in urls:
-        if not url or url.startswith("@"):  # the lines of a file are secrets
+    sources = [("source", read["source"])] if "source" in read else []
+    for key, url in (*sources, *(("sink", url) for url in read.get("sinks", ()))):
+        if url.startswith("@"):  # the lines of a file are secrets
             continue
         try:
             check_url(url, is_sink=key == "sink")

@@ -333,6 +333,7 @@ WHOLE = [
         "--limit rows=x",
         "`--limit`: `rows` must be a number, got 'x'",
     ),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--sink=", "a sink must be named as SCHEME:ADDRESS"),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--resume", "`--resume` needs --checkpoint DIR"),
     (
         "ok.csv",
