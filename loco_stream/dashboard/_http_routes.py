@@ -419,11 +419,14 @@ async def _raw(request: Request) -> bytes:
     """Return the body, unpacked; raises an HTTP error if it is too large or too slow."""
     if int(request.headers.get("content-length", 0)) > _MAX_READ:
         raise HTTPException(413, f"at most {MAX_BYTES} bytes per request")
+    coding = request.headers.get("content-encoding", "identity").lower()
+    is_packed = coding in ("gzip", "x-gzip")
+    if not is_packed and coding != "identity":
+        raise HTTPException(415, f"`Content-Encoding` must be gzip or identity, got {coding:.60}")
     try:
         body = await asyncio.wait_for(_body(request), TIMEOUT)
     except TimeoutError:
         raise HTTPException(408, f"the body took more than {TIMEOUT:g} s") from None
-    is_packed = request.headers.get("content-encoding") == "gzip"
     return _unpacked(body) if is_packed else body
 
 

@@ -138,6 +138,9 @@ def test_lines_become_rows_and_are_learned_once():
             assert service.post(path, LINES) == (204, None)
         zipped = gzip.compress(LINES)
         assert service.post("write", zipped, **{"Content-Encoding": "gzip"}) == (204, None)
+        assert service.post("write", LINES, **{"Content-Encoding": "X-GZIP"})[0] == 400
+        other = service.post("write", LINES, **{"Content-Encoding": "br"})
+        assert other == (415, "`Content-Encoding` must be gzip or identity, got br")
         comment, rows = LINES.split(b"\n", 1)  # two gzip files, one after the other
         members = gzip.compress(comment + b"\n") + gzip.compress(rows)
         assert service.post("write", members, **{"Content-Encoding": "gzip"}) == (204, None)
