@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import threading
 import time
 from abc import abstractmethod
@@ -26,6 +27,7 @@ AT_LEAST_ONCE = "at least once (a receiver drops repeats by source and seq)"
 # Seconds between tries: each is twice the last.
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 10.0
+_REFUSAL_SECONDS = 60.0  # between two warnings of refused records
 _GATHER_SECONDS = 0.01  # in which predictions are collected; other records are sent at once
 _MAX_OTHERS = 10_000  # records in the queue that are not predictions
 _log = logging.getLogger(__name__)
@@ -110,6 +112,7 @@ class BufferedSink(Sink):
         self._changed = threading.Condition()
         self._asleep = True  # whether the thread has to be woken
         self._is_failing = False  # between a failed try and the next records that arrive
+        self._refusal_due = -math.inf  # monotonic time from which on a refusal is logged
         self._waits_while_failing = True
         self._has_checkpoint = False
         self._accepted_at = time.monotonic()  # when the receiver last took records or had none
@@ -328,7 +331,7 @@ class BufferedSink(Sink):
             except RefusedError as error:
                 self.last_error = str(error)
                 outcome = "refused"
-                _log.warning("%s refuses %d records: %s", self.name, len(records), error)
+                self._note_refusal(len(records), error)
             except self.errors as error:
                 self._note_retry(error)
                 self.disconnect()
@@ -344,6 +347,16 @@ class BufferedSink(Sink):
             self._accepted_at = time.monotonic()
             self._changed.notify_all()
         return True
+
+    def _note_refusal(self, n: int, error: Exception) -> None:
+        """Log a refusal, at most once a minute: a wrong address refuses every prediction."""
+        now = time.monotonic()
+        is_due = now >= self._refusal_due
+        if is_due:
+            self._refusal_due = now + _REFUSAL_SECONDS
+        n += self._counts["refused"]
+        level = logging.WARNING if is_due else logging.DEBUG
+        _log.log(level, "%s refuses records, %d so far: %s", self.name, n, error)
 
     def _note_retry(self, error: Exception) -> None:
         self.last_error = f"{type(error).__name__}: {error}"

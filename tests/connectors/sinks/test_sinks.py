@@ -264,6 +264,21 @@ def _replace(link, target):
     good.replace(link)  # at once: the sink would make a file in between
 
 
+def test_refusals_are_logged_once_a_minute(caplog, monkeypatch):
+    caplog.set_level("WARNING", logger="loco_stream")
+    sink = open_sink("exec:false?only=prediction")
+    for seq in range(20):
+        sink.write(prediction(seq))
+    wait_until(lambda: sink.stats["refused"] == 20)
+    (record,) = caplog.records
+    assert "refuses records, 1 so far: " in record.getMessage()
+    monkeypatch.setattr(sink, "_refusal_due", 0.0)  # a minute later
+    sink.write(prediction(20))
+    sink.close({})
+    assert "refuses records, 21 so far: " in caplog.records[-1].getMessage()
+    assert len(caplog.records) == 2
+
+
 def test_an_outage_is_one_warning_and_so_is_the_first_drop(caplog):
     caplog.set_level("INFO", logger="loco_stream")
     port = free_port()
