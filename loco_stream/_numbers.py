@@ -22,8 +22,9 @@ from loco_stream.errors import InputError
 
 LARGEST = 1e30  # sums of its square over any stream do not overflow
 _COMPLEX = (np.complex64, np.complex128, np.clongdouble)
+_MASKED = type(np.ma.masked)  # an element of a masked array, of which float() warns
 # What float() would convert all the same.
-NO_NUMBERS = (str, bytes, bytearray, np.datetime64, np.timedelta64, *_COMPLEX)
+NO_NUMBERS = (str, bytes, bytearray, np.datetime64, np.timedelta64, _MASKED, *_COMPLEX)
 
 
 def to_number(value: object) -> float:
@@ -45,7 +46,7 @@ def to_number(value: object) -> float:
 
 
 def is_missing(value: object) -> bool:
-    """Return whether `value` is None, NaN, or the NA or NaT of pandas.
+    """Return whether `value` is None, NaN, NA or NaT of pandas, or masked in an array of numpy.
 
     Examples
     --------
@@ -54,7 +55,8 @@ def is_missing(value: object) -> bool:
     """
     if value is None or isinstance(value, float | np.floating):
         return value is None or bool(value != value)
-    return type(value).__name__ in ("NAType", "NaTType")  # without importing pandas
+    # the first two without importing pandas
+    return type(value).__name__ in ("NAType", "NaTType") or value is np.ma.masked
 
 
 def is_beyond(value: object) -> bool:

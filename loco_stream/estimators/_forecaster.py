@@ -28,6 +28,7 @@ from loco_stream.estimators._inputs.tables import (
     TimeLike,
     TimesLike,
     column_names,
+    elements,
     one_per_row,
     read_target,
     table,
@@ -262,7 +263,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
         if X is None and hasattr(y, "__next__"):  # it has no length
             y = list(y)
         n = len(y) if isinstance(y, Sized) else len(given)
-        cells = one_per_row(y, n)
+        cells = one_per_row(elements(y), n)
         values = np.array([read_target(f"y[{i}]", cell) for i, cell in enumerate(cells)])
         if X is None:
             given = np.zeros((n, 0))

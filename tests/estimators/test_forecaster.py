@@ -322,7 +322,9 @@ def test_features_of_the_future_that_the_model_does_not_know_are_named_once():
     trained.forecast(8, [{}] * 8)
 
 
-@pytest.mark.parametrize("missing", [None, math.nan, np.float32("nan"), pd.NA, pd.NaT], ids=repr)
+@pytest.mark.parametrize(
+    "missing", [None, math.nan, np.float32("nan"), pd.NA, pd.NaT, np.ma.masked], ids=repr
+)
 def test_missing_values_of_every_library_are_missing(missing):
     expected, trained, by_array = model(), model(), model()
     values = [*series(40).tolist(), None, 3.0]
@@ -334,6 +336,20 @@ def test_missing_values_of_every_library_are_missing(missing):
     by_array.learn_array(iter(values))
     assert_same_state(trained, expected)
     assert_same_state(by_array, expected)
+
+
+def test_masked_values_and_times_are_missing():
+    y = series(60)
+    t = np.arange(60) * 2
+    mask = np.arange(60) % 9 == 5
+    expected, trained = model(), model()
+    expected.learn_array(np.where(mask, np.nan, y), t=np.where(mask, np.nan, t))
+    trained.learn_array(np.ma.array(y, mask=mask), t=np.ma.array(t, mask=mask))
+    assert_same_state(trained, expected)
+    days = np.ma.array(t.astype("M8[s]"), mask=mask)
+    by_day = model()
+    by_day.learn_array(np.ma.array(y, mask=mask), t=days)
+    assert_same_state(by_day, expected)
 
 
 def test_times_matter_to_the_memory():

@@ -14,7 +14,7 @@ from loco_stream._numbers import LARGEST, is_missing, require_number, shown
 from loco_stream.errors import InputError
 from loco_stream.estimators._inputs.frames import seconds
 from loco_stream.estimators._inputs.slots import hashable_value
-from loco_stream.estimators._inputs.tables import one_per_row
+from loco_stream.estimators._inputs.tables import elements, one_per_row
 
 NO_TIMES = np.zeros((0, 3))  # no times, no fresh starts, whole steps of the hidden layers
 
@@ -78,7 +78,7 @@ def seconds_of(name: str, t: Any) -> float:
 def _times(t: Any, n: int) -> Float64:
     if t is None:
         return np.full(n, np.nan)
-    values = one_per_row(t, n, "t")
+    values = one_per_row(elements(t), n, "t")
     if (
         isinstance(values, np.ndarray)
         and values.dtype.kind in "biuf"

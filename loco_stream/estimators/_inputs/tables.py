@@ -240,8 +240,13 @@ def _sequence(y: Any, n: int, name: str) -> Any:
     return y if hasattr(y, "__len__") else list(islice(y, n + 1))
 
 
+def elements(y: Any) -> Any:
+    """Return a masked array as the list of its values, some of them missing; else y itself."""
+    return list(y) if np.ma.isMaskedArray(y) and y.ndim == 1 else y
+
+
 def read_target(name: str, value: Any) -> float:
-    """Return the value of a target as a float, NaN where it is missing (None, NaN, NA or NaT).
+    """Return the value of a target as a float, NaN where it is missing; see `is_missing`.
 
     Raises `InputError` if it is no number, or beyond `LARGEST`; the text calls it `name`.
     """

@@ -39,6 +39,7 @@ NO_NUMBERS = [
     np.datetime64(1, "ns"),
     np.timedelta64(1, "h"),
     Decimal("NaN"),
+    np.ma.masked,
 ]
 
 
