@@ -215,7 +215,7 @@ class ModelCore:
         """
         n = len(given.numbers)
         if self.regression:
-            values = targets(y, n)
+            values = targets(y, n, held)
             self.admit_table(given, names, held)
             slots = np.zeros(n, np.int64)
         else:

@@ -81,6 +81,19 @@ def test_a_regressor_holds_out_rows(with_intervals):
     assert_same(arrays_of(model), arrays_of(twin))
 
 
+@pytest.mark.parametrize("value", [None, np.nan, "unknown", 1e40])
+def test_a_regressor_does_not_read_the_values_of_rows_held_out(value):
+    X, _ = _rows()
+    y = X.sum(axis=1).tolist()
+    expected = LOCORegressor(seed=1).learn_predict_array(X, y, held_out=_HELD)
+    given = [value if row in _HELD else y[row] for row in range(len(y))]
+    before = given.copy()
+    for values in (given, np.array(given, object)):
+        answers = LOCORegressor(seed=1).learn_predict_array(X, values, held_out=_HELD)
+        assert answers.tolist() == expected.tolist()
+    assert all(one is other for one, other in zip(given, before, strict=True))
+
+
 @pytest.mark.parametrize("held_out", [[40], [-1], [0.5], [True], ["a"], 3])
 def test_positions_are_checked(held_out):
     X, y = _rows()

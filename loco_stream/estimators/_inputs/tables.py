@@ -179,13 +179,17 @@ def _labels_of_array(values: Array, rows: Int64) -> tuple[list[Hashable], Int64]
     return _checked(distinct[order], rows[first[order]]), order.argsort()[places]
 
 
-def targets(y: Any, n: int) -> Float64:
-    """Return `n` regression targets.
+def targets(y: Any, n: int, held: Sequence[int] = ()) -> Float64:
+    """Return `n` regression targets, 0 in the rows `held`, whose values are not read.
 
     Raises `InputError` if y is not one-dimensional, has another length, or a value is missing, no
     number, or beyond `LARGEST`.
     """
     values = one_per_row(y, n)
+    if held:
+        values = values.copy()
+        for row in held:
+            values[row] = 0.0
     are_numbers = isinstance(values, np.ndarray) and values.dtype.kind in "biuf"
     if not are_numbers and not {float}.issuperset(map(type, values)):
         return _required(values)
