@@ -126,6 +126,19 @@ def plain(value: Any) -> Any:
     """
     if isinstance(value, Decimal | Fraction):
         return float(value)
+    return python_scalar(value)
+
+
+def python_scalar(value: Any) -> Any:
+    """Return a scalar of numpy as one of Python, anything else as it is.
+
+    Examples
+    --------
+    >>> python_scalar(np.datetime64("2020-01-01", "ns"))
+    datetime.datetime(2020, 1, 1, 0, 0)
+    """
+    if isinstance(value, np.datetime64 | np.timedelta64) and isinstance(value.item(), int):
+        value = value.astype(f"{value.dtype.kind}8[us]")  # in nanoseconds `item` is an integer
     return value.item() if isinstance(value, np.generic) else value
 
 

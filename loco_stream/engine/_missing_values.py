@@ -16,7 +16,7 @@ from loco_stream.engine._row import Label, Values
 from loco_stream.errors import ConfigError
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
-_AS_IT_IS = (int, float, *NO_NUMBERS)  # `plain` would turn a date of numpy into an integer
+_AS_IT_IS = (int, float, *NO_NUMBERS)
 
 
 class MissingValues:

@@ -97,6 +97,13 @@ def test_the_count_of_refused_rows_survives_a_kill(tmp_path):
     assert "feature 'a' must be a number" in report["notes"][0]
 
 
+@pytest.mark.parametrize("unit", ["s", "ns"])
+def test_a_date_is_no_target_in_any_unit(unit):
+    rows = [({"a": 1.0}, 2.0), ({"a": 2.0}, np.datetime64("2020-01-01", unit))]
+    with pytest.raises(InputError, match="`y` must be a number"):
+        StreamEngine(LOCORegressor(hidden_sizes=8, seed=1), rows).run()
+
+
 def test_the_valid_rows_of_a_block_are_kept():
     X = np.arange(10, dtype=np.float32).reshape(5, 2)
     X[4, 0] = 3e38

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._arrays import Float64
-from loco_stream._numbers import NO_NUMBERS, shown, to_number
+from loco_stream._numbers import NO_NUMBERS, python_scalar, shown, to_number
 from loco_stream._text import has_surrogate
 from loco_stream.errors import InputError
 from loco_stream.estimators._inputs.categories import UNKNOWN, Categories, is_text
@@ -36,7 +36,7 @@ def hashable_value(value: Any, field: str = "y", what: str = "class label") -> H
     Raises `InputError` for None, NaN, unhashable values and what `require_storable` refuses;
     `field` and `what` are for its message.
     """
-    plain = value.item() if isinstance(value, np.generic) else value
+    plain = python_scalar(value)
     try:
         hash(plain)
     except TypeError:

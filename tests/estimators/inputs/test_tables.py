@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import itertools
 from decimal import Decimal
 
@@ -273,6 +274,16 @@ def test_an_impossible_label_is_refused_by_learn_one(y):
         model.learn_one({"new": 1.0}, y)
     assert model.export_state()[0] == before[0]
     assert_same(before[1], arrays_of(model))
+
+
+@pytest.mark.parametrize("unit", ["D", "s", "us", "ns"])
+def test_labels_that_are_dates_are_no_integers_in_any_unit(unit):
+    dates = np.array(["2020-01-01", "2021-01-01"], f"M8[{unit}]")
+    model = LOCOClassifier(hidden_sizes=8, seed=1)
+    model.learn_array([[0.0], [1.0]], dates)
+    model.learn_one({0: 0.5}, np.timedelta64(2, unit))
+    kinds = [type(label) for label in model.classes]
+    assert kinds == [dt.date if unit == "D" else dt.datetime] * 2 + [dt.timedelta]
 
 
 @pytest.mark.parametrize("x", [None, 3, "abc", [1.0], X[0], FRAME, pd.Series(X[0])])
