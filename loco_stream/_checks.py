@@ -142,7 +142,7 @@ def periods(low: int, high: int) -> Check:
 
 def class_weights(value: object) -> str | None:
     """Take None, "balanced", or a mapping from labels to weights."""
-    if value is None or value == "balanced":
+    if value is None or (isinstance(value, str) and value == "balanced"):
         return None
     if isinstance(value, Mapping) and value:
         labels_are_sound = all(label is not None and label == label for label in value)

@@ -8,7 +8,7 @@ import numpy as np
 
 from loco_stream._arrays import Float64, Int64
 from loco_stream._learner.step import HELD_OUT
-from loco_stream.estimators._core import ModelCore
+from loco_stream.estimators._core import ModelCore, check_mode
 from loco_stream.estimators._inputs.categories import first_rows, text_columns
 from loco_stream.estimators._inputs.tables import Names, Table
 
@@ -66,6 +66,7 @@ def predict_table(
     """
     n = len(given.numbers)
     given, names = core.named(given, features)
+    check_mode(in_stream)
     if core.state is None:
         return core.no_answers(n), np.full((n, columns), np.inf)
     if not core.slots.knows_any(names):

@@ -13,9 +13,10 @@ from river import base
 from loco_stream import _checks
 from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._learner.readout.snapshots import CURRENT, FIRST
+from loco_stream._numbers import shown
 from loco_stream._options import DEFAULTS, THREADS, AdvancedOptions
 from loco_stream._persistence.content import Arrays, Config, SavedArrays, State, restoring
-from loco_stream._text import did_you_mean
+from loco_stream._text import counted, did_you_mean
 from loco_stream.errors import InputError
 from loco_stream.estimators import _sequences
 from loco_stream.estimators._decision import Costs, Decision, Rule, labels_of
@@ -330,12 +331,12 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         proba
             (n, classes) probabilities, as `predict_proba_array` returns them.
         n_known
-            Number of classes that were known at each row, None before the first; by default all.
+            Number of classes that were known at each row, 0 before the first; by default all.
 
         Raises
         ------
         InputError
-            `proba` has another shape.
+            `proba` has another shape, or `n_known` is not one integer per row.
 
         Examples
         --------
@@ -351,7 +352,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             n = len(self._core.classes)
             if table.ndim != 2 or table.shape[1] != n:
                 raise InputError(f"`proba` must have the shape (n, {n}), got {table.shape}")
-            known = None if n_known is None else np.asarray(n_known, np.int64)
+            known = None if n_known is None else _numbers_of_classes(n_known, len(table))
             return self._shown(self._core.chosen(table, known))
 
     def clone(
@@ -580,6 +581,16 @@ def _plain_array(labels: list[Hashable]) -> Array | None:
     kept = array.tolist()
     # texts lose NULs at their end, and integers beyond int64 beside negative ones become floats
     return array if kept == labels and {*map(type, kept)} == kinds else None
+
+
+def _numbers_of_classes(n_known: Sequence[int], n: int) -> Int64:
+    """Return how many classes were known at each of `n` rows, (n,), checked."""
+    known = np.asarray(n_known)
+    if known.shape != (n,) or (n > 0 and known.dtype.kind not in "iu"):
+        raise InputError(
+            f"`n_known` must be {counted(n, 'integer')}, one per row, got {shown(n_known)}"
+        )
+    return known.astype(np.int64)
 
 
 def _number_of_threads(value: object) -> str | None:

@@ -395,7 +395,7 @@ class ModelCore:
         n_seen = self.n_seen if self.slots.categories.n else 0
         mode = step.PREDICT * predicts + step.LEARN * learns + step.SEQUENCE * is_sequence
         if predicts and not learns:
-            mode += _kind(in_stream)
+            mode += check_mode(in_stream)
         if len(tickets):
             mode += step.LATE if learns else step.OBSERVE
         self._step(rows, times, (labels, values), mode, (answers, proba, tickets))
@@ -581,10 +581,10 @@ class ModelCore:
         """
         if type(x) is not dict:
             require_mapping(x)
+        mode = step.PREDICT + check_mode(in_stream)
         if self.state is None:
             return self.no_answers(1)
         self.place_row(x)
-        mode = step.PREDICT + _kind(in_stream)
         answers = self._run_one(mode, None, times, proba)
         if self.decision is None or self.scratch is None:
             return answers
@@ -770,7 +770,8 @@ class ModelCore:
         return unflatten(self.layout, settings, arrays)
 
 
-def _kind(in_stream: bool | None) -> int:
+def check_mode(in_stream: bool | None) -> int:
+    """Return the bits of a step that predicts rows of a kind; refuse another kind."""
     try:
         return _KINDS[in_stream]
     except (KeyError, TypeError):

@@ -48,6 +48,11 @@ def _check_horizon(horizon: object, xs: FutureRows) -> None:
         raise InputError(
             f"`xs` must have {counted(int(horizon), 'row')}, one per step, got {len(xs)}"
         )
+    for i, x in enumerate(xs):
+        if not isinstance(x, Mapping):
+            raise InputError(
+                f"`xs[{i}]` must be a dict from feature names to values, got {type(x).__name__}"
+            )
 
 
 def _parts(values: Float64) -> Iterator[slice]:
@@ -407,7 +412,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
             if start:
                 model = deepcopy(self) if start == self.heads else model
                 model._pretend(values, xs, start - self.heads)
-            values, radii = model._next(xs[start] if xs else {})
+            values, radii = model._next({} if xs is None else xs[start])
             yield values, np.sqrt(radii**2 + squares)
             squares = squares + radii[-1] ** 2
 
@@ -425,7 +430,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
     def _pretend(self, values: Float64, xs: FutureRows, start: int) -> None:
         """Move on by values that are forecasts; nothing is learned of them."""
         rows, _, _ = self._history.extend(values)
-        given = [xs[start + i] if xs else {} for i in range(len(values))]
+        given = [{} if xs is None else xs[start + i] for i in range(len(values))]
         placed = self._placed(rows, given)
         self._core.observe(placed, row_times(None, None, len(rows), None, remembers=True)[0])
 
@@ -434,7 +439,6 @@ class LOCOForecaster(GetSetParams, Forecaster):
         index = self._core.slots.index
         placed = self._core.placed(rows, self._history.names).copy()
         for i, x in enumerate(xs):
-            require_mapping(x)
             self._check_names(x)
             for name, value in x.items():
                 if name in index:

@@ -7,6 +7,7 @@ import json
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -205,7 +206,7 @@ def test_weights_set_later_are_saved_copied_and_cloned(tmp_path):
     assert model.class_weight == weights  # a copy shares nothing
 
 
-@pytest.mark.parametrize("weights", ["fair", {}, {"fault": 0.0}, 3])
+@pytest.mark.parametrize("weights", ["fair", {}, {"fault": 0.0}, 3, pd.Series([1.0, 2.0])])
 def test_impossible_weights_are_refused_and_change_nothing(weights):
     X, y = rare(100, share=0.1)
     model = small(class_weight={"fault": 2.0})

@@ -216,6 +216,16 @@ def test_a_table_of_another_shape_is_refused():
         model.decide_array([[0.1, 0.2, 0.7]])
 
 
+@pytest.mark.parametrize("n_known", [[1], [1, 2, 2], [None, 2], ["1", "2"], 2, [[1], [2]]])
+def test_numbers_of_known_classes_are_one_integer_per_row(n_known):
+    model = small()
+    model.learn_array([[0.0], [1.0]], ["ok", "fault"])
+    with pytest.raises(InputError, match="`n_known` must be 2 integers, one per row, got"):
+        model.decide_array([[0.1, 0.9], [0.1, 0.9]], n_known)
+    assert model.decide_array([[0.1, 0.9], [0.1, 0.9]], [1, 2]).tolist() == ["ok", "fault"]
+    assert len(model.decide_array(np.zeros((0, 2)), [])) == 0
+
+
 def test_a_damaged_decision_is_refused():
     config, arrays = small(RULES[0]).export_state()
     for damaged in ({"thresholds": [["ok", 2.0]], "costs": []}, {}, [], "ok"):

@@ -425,13 +425,15 @@ def test_bad_input_is_refused_and_changes_nothing():
         (lambda: trained.learn_array([1.0, 2.0], [[1.0]]), "`X` must have 2 rows"),
         (lambda: trained.forecast(0), "`horizon` must be a positive integer, got 0"),
         (lambda: trained.forecast(2, [{}]), "`xs` must have 2 rows"),
+        (lambda: trained.forecast(2, [{}, None]), r"`xs\[1\]` must be a dict from feature names"),
+        (lambda: trained.forecast(2, np.array([1, 2])), r"`xs\[0\]` must be a dict"),
         (lambda: trained.forecast(1, {"load": 1.0}), "`xs` must be a list of dicts"),
         (lambda: trained.forecast(1, ({} for _ in "a")), "got generator"),
         (lambda: trained.forecast_interval(2, 0.7), "`coverage` must be one of"),
     ):
         with pytest.raises(InputError, match=message):
             call()
-    assert trained.forecast(6) == before
+    assert trained.forecast(6) == before == trained.forecast(6, np.array([{}] * 6))
     with pytest.raises(ConfigError, match="`heads` of LOCOForecaster must not be set"):
         trained.heads = 3
 

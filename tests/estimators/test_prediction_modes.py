@@ -112,6 +112,11 @@ def test_other_modes_are_refused(by_class, value):
     model, X, _ = by_class
     with pytest.raises(InputError, match="`in_stream` must be True, False or None, got"):
         model.predict_array(X[:2], in_stream=value)
+    for fresh in (LOCOClassifier(seed=1), LOCORegressor(seed=1)):
+        with pytest.raises(InputError, match="`in_stream` must be True, False or None, got"):
+            fresh.predict_one({0: 1.0}, in_stream=value)
+        with pytest.raises(InputError, match="`in_stream` must be True, False or None, got"):
+            fresh.predict_array(X[:2], in_stream=value)
 
 
 def test_recent_values_answer_for_the_next_row_of_a_regression():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from loco_stream._arrays import Bool, Float64
-from loco_stream._numbers import LARGEST, is_missing, require_number, shown
+from loco_stream._numbers import LARGEST, is_missing, shown, to_number
 from loco_stream.errors import InputError
 from loco_stream.estimators._inputs.frames import seconds
 from loco_stream.estimators._inputs.slots import hashable_value
@@ -70,9 +70,13 @@ def seconds_of(name: str, t: Any) -> float:
         return seconds(t)
     if isinstance(t, date):
         return seconds(t)
-    if isinstance(t, str):
-        raise InputError(f"`{name}` must be a number or a datetime, got {shown(t)}")
-    return require_number(name, t)
+    number = to_number(t)
+    if number != number:
+        raise InputError(
+            f"`{name}` must be a number or a datetime between {-LARGEST:g} and {LARGEST:g}, "
+            f"got {shown(t)}"
+        )
+    return number
 
 
 def _times(t: Any, n: int) -> Float64:
