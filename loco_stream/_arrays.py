@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 AnyFloat: TypeAlias = NDArray[np.floating]  # float32 or float64
 AnyInt: TypeAlias = NDArray[np.integer]
+FloatDType: TypeAlias = np.dtype[np.floating]
 Bool: TypeAlias = NDArray[np.bool_]
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]

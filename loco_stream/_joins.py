@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Generator, Hashable, Iterable, Sequence
 from contextlib import closing
 from itertools import chain, groupby
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from loco_stream._text import has_surrogate
 from loco_stream.stream import Block, Event, Sample
 
 T = TypeVar("T")
+Item: TypeAlias = Event | Sequence[Event]  # what a source yields
 
 _TOGETHER = 256  # rows
 _MOST_KINDS = 256
@@ -112,8 +113,8 @@ def _block(
 
 
 def join_rows(
-    rows: Generator[Event | Sequence[Event]],
-) -> Generator[Event | Sequence[Event]]:
+    rows: Generator[Item],
+) -> Generator[Item]:
     """Yield what `rows` yields, with up to 256 single rows joined.
 
     A row that might be refused comes last in what is yielded together, so that position and
@@ -132,9 +133,7 @@ def join_rows(
         yield rest
 
 
-def _together(
-    rows: Generator[Event | Sequence[Event]], joined: _RowRun
-) -> Generator[Event | Sequence[Event]]:
+def _together(rows: Generator[Item], joined: _RowRun) -> Generator[Item]:
     """Yield what is complete; `joined` holds the rows that may be continued."""
     for item in rows:
         if isinstance(item, Sample) and joined.takes(item):

@@ -9,20 +9,21 @@ from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
 P = ParamSpec("P")
 Self = TypeVar("Self")
+Constructor: TypeAlias = Callable[Concatenate[Self, P], None]
 Explanation: TypeAlias = Callable[[str, str, Sequence[str]], str]
 
 
 def explains_keywords(
     explain: Explanation,
-) -> Callable[[Callable[Concatenate[Self, P], None]], Callable[Concatenate[Self, P], None]]:
+) -> Callable[[Constructor[Self, P]], Constructor[Self, P]]:
     """Return a decorator of `__init__`.
 
     `explain`: ``(keyword, name of the class, known keywords) -> text of the TypeError``.
     """
 
     def decorate(
-        init: Callable[Concatenate[Self, P], None],
-    ) -> Callable[Concatenate[Self, P], None]:
+        init: Constructor[Self, P],
+    ) -> Constructor[Self, P]:
         parameters = list(inspect.signature(init).parameters.values())[1:]  # without self
         known = [parameter.name for parameter in parameters]
 

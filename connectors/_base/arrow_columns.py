@@ -16,6 +16,7 @@ from loco_stream.connectors._base.values import plain_scalar
 Table: TypeAlias = Any  # of pyarrow, which ships no types
 Column: TypeAlias = Any  # a pyarrow.ChunkedArray
 Cells: TypeAlias = Float64 | list[Any]
+Parse: TypeAlias = Callable[[str], Any] | None  # of texts in cells; None keeps them
 
 
 class IrregularBlock(Exception):
@@ -36,9 +37,7 @@ def conversion() -> Iterator[None]:
         raise IrregularBlock from error
 
 
-def table_of(
-    table: Table, names: Sequence[str], parse: Callable[[str], Any] | None = None
-) -> Array:
+def table_of(table: Table, names: Sequence[str], parse: Parse = None) -> Array:
     """Return columns as an array (n, n_columns): float64, or objects if some values are text.
 
     Parameters
@@ -75,7 +74,7 @@ def table_of(
     return X
 
 
-def _cells(column: Column, parse: Callable[[str], Any] | None) -> Cells:
+def _cells(column: Column, parse: Parse) -> Cells:
     """Return a column as numbers, NaN where missing, or as values if some are text."""
     import pyarrow.types as types
 
@@ -90,7 +89,7 @@ def _cells(column: Column, parse: Callable[[str], Any] | None) -> Cells:
     return _found([_value(value, parse) for value in column.to_pylist()])
 
 
-def _value(value: Any, parse: Callable[[str], Any] | None) -> Any:
+def _value(value: Any, parse: Parse) -> Any:
     """Return the value of a cell.
 
     Raises
@@ -112,7 +111,7 @@ def _found(values: list[Any]) -> Cells:
     return _within_range(np.fromiter(found, np.float64, len(values)), None)
 
 
-def _within_range(values: Float64, parse: Callable[[str], Any] | None) -> Float64:
+def _within_range(values: Float64, parse: Parse) -> Float64:
     """Return numbers with NaN for infinite ones."""
     size = np.abs(values)
     beyond = size > LARGEST

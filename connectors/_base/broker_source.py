@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 from loco_stream._checks import checks_types, require_instance
-from loco_stream._joins import join_blocks, n_rows
+from loco_stream._joins import Item, join_blocks, n_rows
 from loco_stream._text import did_you_mean
 from loco_stream.connectors._base.checks import check_positive, check_task
 from loco_stream.connectors._base.fields import FieldRoles, check_target, quoted
@@ -141,7 +141,7 @@ class BrokerSource(Source):
     def _fetch(self) -> Sequence[Event | None]:
         """Return the events in the messages that have arrived; wait at most 0.1 s for the first."""
 
-    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+    def __iter__(self) -> Iterator[Item]:
         """Yield lists of events, empty ones while nothing arrives."""
         last = monotonic()
         while self._rows_left > 0:

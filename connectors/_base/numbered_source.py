@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from loco_stream._joins import join_rows
+from loco_stream._joins import Item, join_rows
 from loco_stream.connectors._base.checks import check_positive
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Labels, Position, Sample, Schema, Source
@@ -166,12 +166,12 @@ class RowSource(NumberedSource):
     def _rows(self, start: int) -> Iterator[SourceRow | LateLabel | None]:
         """Yield the rows from number `start` on; None for a row that is left out."""
 
-    def read_blocks(self) -> Iterator[Event | Sequence[Event]]:
+    def read_blocks(self) -> Iterator[Item]:
         """Yield the rows from the position on, in blocks if they are at hand."""
         is_at_hand = not self.is_live and not self._pace.active
         return join_rows(iter(self)) if is_at_hand else iter(self)
 
-    def __iter__(self) -> Generator[Event | Sequence[Event]]:
+    def __iter__(self) -> Generator[Item]:
         """Yield the rows from the position on, and empty lists while a paced row is not due."""
         pace = self._pace
         for row in self._rows(self._row):

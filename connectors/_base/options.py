@@ -9,15 +9,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import wraps
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
+from loco_stream._keywords import Constructor, P, Self
 from loco_stream._text import did_you_mean
 from loco_stream.errors import ConfigError
-
-P = ParamSpec("P")
-Self = TypeVar("Self")
-Constructor: TypeAlias = Callable[Concatenate[Self, P], None]
 
 Seconds: TypeAlias = float
 """A duration; an option of this type is written ``0.1``, ``0.1s`` or ``100ms``."""

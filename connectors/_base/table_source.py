@@ -22,10 +22,12 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from loco_stream._checks import checks_types
+from loco_stream._joins import Item
 from loco_stream._problems import TARGETS
 from loco_stream._text import did_you_mean, listed
 from loco_stream.connectors._base.arrow_columns import (
     IrregularBlock,
+    Parse,
     conversion,
     is_learnable,
     mapped,
@@ -51,7 +53,7 @@ from loco_stream.connectors._base.options import explains_options
 from loco_stream.connectors._base.values import MISSING, event_time, number, sequence_id
 from loco_stream.connectors.ls1._limits import DEFAULT_LIMITS
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.stream import Block, Event, Position, Schema
+from loco_stream.stream import Block, Position, Schema
 
 Located: TypeAlias = tuple[str, Mapping[str, Any]]
 """Where a record is, and the record."""
@@ -160,7 +162,7 @@ class TablePart(Protocol):
         """The columns, a table of pyarrow; None if only rows are known."""
 
     @property
-    def parse(self) -> Callable[[str], Any] | None:
+    def parse(self) -> Parse:
         """What returns the value of a text in a feature column; None if it is the text."""
 
     def text(self, value: Any) -> Any:
@@ -336,7 +338,7 @@ class TableSource(RowSource):
         """Return the rows from number `start` on in parts; None if they are read one by one."""
         return None
 
-    def read_blocks(self) -> Iterator[Event | Sequence[Event]]:
+    def read_blocks(self) -> Iterator[Item]:
         """Yield the rows from the position on: blocks, and single rows where one may be bad."""
         has_own = bool(self._roles.id or self._roles.keep)  # of each row, which a block has not
         reads_rows = self._pace.active or has_own
@@ -347,7 +349,7 @@ class TableSource(RowSource):
         with closing(parts):  # a bad row ends the iteration here, and leaves no file open
             yield from self._events_of(parts)
 
-    def _events_of(self, parts: Iterator[TablePart]) -> Iterator[Event | Sequence[Event]]:
+    def _events_of(self, parts: Iterator[TablePart]) -> Iterator[Item]:
         for part in parts:
             block = self._block_of(part)
             if block is not None:

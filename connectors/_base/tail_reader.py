@@ -22,8 +22,9 @@ PIPE_GUARANTEE = "at most once (rows in the pipe are lost if the engine dies)"
 FOLLOW_GUARANTEE = "exactly once (resumes from the byte in the file, also after rotation)"
 
 Record: TypeAlias = Mapping[str, Any]
-Parse: TypeAlias = Callable[[Lines, BadRows], Iterator[tuple[int, Record]]]
-"""Yields the records in lines, each with the number of its first line."""
+Numbered: TypeAlias = Iterator[tuple[int, Record]]
+"""The records in lines, each with the number of its first line."""
+Parse: TypeAlias = Callable[[Lines, BadRows], Numbered]
 
 
 @dataclass(frozen=True, slots=True)

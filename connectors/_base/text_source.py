@@ -15,15 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from loco_stream._checks import checks_types
+from loco_stream._joins import Item
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.file_follower import FileCursor, start_of
 from loco_stream.connectors._base.lines import FileLines, Lines, shown_path
 from loco_stream.connectors._base.numbered_source import check_rows_read, event_of
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.table_source import MAX_FEATURES, PEEK, TableSource
-from loco_stream.connectors._base.tail_reader import Arrival, Record, TailReader, open_tail
+from loco_stream.connectors._base.tail_reader import (
+    Arrival,
+    Numbered,
+    Record,
+    TailReader,
+    open_tail,
+)
 from loco_stream.errors import SourceError
-from loco_stream.stream import Event, Position
+from loco_stream.stream import Position
 
 _log = logging.getLogger(__name__)
 
@@ -83,7 +90,7 @@ class TextSource(TableSource):
             self.needs_log = not self._tail.is_growing  # a pipe is not read twice
 
     @abstractmethod
-    def _parse(self, lines: Lines, bad: BadRows) -> Iterator[tuple[int, Record]]:
+    def _parse(self, lines: Lines, bad: BadRows) -> Numbered:
         """Yield the records after the header, each with the number of its first line."""
 
     def _read_header(self, lines: Lines) -> None:
@@ -94,7 +101,7 @@ class TextSource(TableSource):
 
     # Recordings
 
-    def _parse_first(self, lines: Lines, bad: BadRows) -> Iterator[tuple[int, Record]]:
+    def _parse_first(self, lines: Lines, bad: BadRows) -> Numbered:
         """Yield what `_parse` does, though values may be texts as written."""
         return self._parse(lines, bad)
 
@@ -129,9 +136,7 @@ class TextSource(TableSource):
         finally:
             lines.close()
 
-    def _after(
-        self, start: int, records: Iterator[tuple[int, Record]], lines: FileLines
-    ) -> Iterator[Record]:
+    def _after(self, start: int, records: Numbered, lines: FileLines) -> Iterator[Record]:
         """Yield the records from number `start` on."""
         number = 0
         checksum = 0
@@ -199,11 +204,11 @@ class TextSource(TableSource):
 
     # Pipes and growing files
 
-    def __iter__(self) -> Generator[Event | Sequence[Event]]:
+    def __iter__(self) -> Generator[Item]:
         """Yield the rows from the position on."""
         return super().__iter__() if self._tail is None else self._live_rows()
 
-    def _live_rows(self) -> Generator[Event | Sequence[Event]]:
+    def _live_rows(self) -> Generator[Item]:
         """Yield rows as they arrive, and empty lists while none does."""
         tail = self._tail
         assert tail is not None
@@ -232,7 +237,7 @@ class TextSource(TableSource):
                 else:  # the first label: those after it show its kind, too
                     yield from _gather(batches, arrivals)
 
-    def _rows_of(self, arrivals: Sequence[Arrival]) -> Iterator[Event | Sequence[Event]]:
+    def _rows_of(self, arrivals: Sequence[Arrival]) -> Iterator[Item]:
         assert self._tail is not None
         if not self._has_columns:
             self._set_columns_from([arrival.record for arrival in arrivals])

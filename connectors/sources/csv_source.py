@@ -23,6 +23,7 @@ from loco_stream.connectors._base.table_source import TablePart
 from loco_stream.connectors._base.tail_reader import (
     FOLLOW_GUARANTEE,
     PIPE_GUARANTEE,
+    Numbered,
     Record,
     TailReader,
 )
@@ -222,7 +223,7 @@ class CSVSource(TextSource):
                 return line
         raise SourceError(f"{self._where} is empty: it must have a header and at least one row")
 
-    def _parse(self, lines: Lines, bad: BadRows) -> Iterator[tuple[int, Record]]:
+    def _parse(self, lines: Lines, bad: BadRows) -> Numbered:
         if self._no_header is not None:
             raise self._no_header
         if self._header is None:  # of a growing file, which was empty
@@ -230,7 +231,7 @@ class CSVSource(TextSource):
         reader = self._records_of = self._reader(lines, bad, self._n_header_lines)
         yield from self._parsed(reader, lines)
 
-    def _parse_first(self, lines: Lines, bad: BadRows) -> Iterator[tuple[int, Record]]:
+    def _parse_first(self, lines: Lines, bad: BadRows) -> Numbered:
         reader = self._reader(lines, bad, self._n_header_lines)
         for cells in self._cells(reader):
             names = reader.header.names
@@ -241,7 +242,7 @@ class CSVSource(TextSource):
         quoted_lines = None if self._tail is None else _QUOTED_LINES
         return RecordReader(lines, self._header, self._where, bad, n_before, quoted_lines)
 
-    def _parsed(self, reader: RecordReader, lines: Lines) -> Iterator[tuple[int, Record]]:
+    def _parsed(self, reader: RecordReader, lines: Lines) -> Numbered:
         header = reader.header
         lines.header = header.line
         for cells in self._cells(reader):

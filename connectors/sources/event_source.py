@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from loco_stream._arrays import Array, Int64
 from loco_stream._checks import checks_types
+from loco_stream._joins import Item
 from loco_stream.connectors._base.array_file import array_labels, load_arrays
 from loco_stream.connectors._base.checks import check_positive, check_task
 from loco_stream.connectors._base.connector import Connector
@@ -18,7 +19,7 @@ from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.table_source import check_width, label_of
 from loco_stream.connectors._base.values import sequence_id
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.stream import Event, Sample, Schema
+from loco_stream.stream import Sample, Schema
 
 _REQUIRED = ("time", "line")
 
@@ -92,7 +93,7 @@ class EventSource(NumberedSource):
         self._features = tuple(map(str, range(self._n_channels)))
         super().__init__(f"events:{Path(path).name}", Schema(found, self._features), Pace(rate))
 
-    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+    def __iter__(self) -> Iterator[Item]:
         """Yield rows from the position on, and empty lists while a paced row is not due."""
         while self._row < len(self._starts):
             yield from self._pace.wait(math.nan)

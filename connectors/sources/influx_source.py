@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,11 @@ from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.lines import Lines
 from loco_stream.connectors._base.numbered_source import NumberedSource
-from loco_stream.connectors._base.tail_reader import FOLLOW_GUARANTEE, PIPE_GUARANTEE, Record
+from loco_stream.connectors._base.tail_reader import (
+    FOLLOW_GUARANTEE,
+    PIPE_GUARANTEE,
+    Numbered,
+)
 from loco_stream.connectors._base.text_source import TextSource
 from loco_stream.connectors._line_protocol import EXTRA, is_data, parse_line
 from loco_stream.errors import SourceError
@@ -63,7 +66,7 @@ class InfluxSource(TextSource):
         if self._tail is None:
             self._set_columns_from(self._peek("point, got none"))
 
-    def _parse(self, lines: Lines, bad: BadRows) -> Iterator[tuple[int, Record]]:
+    def _parse(self, lines: Lines, bad: BadRows) -> Numbered:
         number = 0
         while line := lines.read():
             number += 1

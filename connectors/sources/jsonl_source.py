@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,12 @@ from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.lines import Lines
 from loco_stream.connectors._base.numbered_source import NumberedSource
 from loco_stream.connectors._base.table_source import check_speed
-from loco_stream.connectors._base.tail_reader import FOLLOW_GUARANTEE, PIPE_GUARANTEE, Record
+from loco_stream.connectors._base.tail_reader import (
+    FOLLOW_GUARANTEE,
+    PIPE_GUARANTEE,
+    Numbered,
+    Record,
+)
 from loco_stream.connectors._base.text_source import TextSource
 
 _Value = float | int | bool | str | None
@@ -96,7 +101,7 @@ class JSONLSource(TextSource):
             self._fields = self._roles.fields
         super()._set_columns_from(records)
 
-    def _parse(self, lines: Lines, bad: BadRows) -> Iterator[tuple[int, Record]]:
+    def _parse(self, lines: Lines, bad: BadRows) -> Numbered:
         number = 0
         while line := lines.read():
             number += 1

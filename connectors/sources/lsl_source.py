@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from loco_stream._arrays import Float64
 from loco_stream._checks import checks_types
+from loco_stream._joins import Item
 from loco_stream._text import did_you_mean
 from loco_stream.connectors._base.checks import check_positive, check_task
 from loco_stream.connectors._base.connector import Connector, Extra
@@ -20,7 +21,7 @@ from loco_stream.connectors._base.numbered_source import parse_row_number
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.table_source import label_of
 from loco_stream.errors import SourceError
-from loco_stream.stream import Block, Event, Position, Schema, Source
+from loco_stream.stream import Block, Position, Schema, Source
 
 _LSL = Extra("lsl", "pylsl>=1.16.2", "pylsl")
 _TICK = 0.1  # seconds
@@ -137,7 +138,7 @@ class LSLSource(Source):
         """Disconnect from the stream."""
         self._inlet.close_stream()
 
-    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+    def __iter__(self) -> Iterator[Item]:
         """Yield blocks as they arrive, and empty lists while none does."""
         last = time.monotonic()
         while self._rows_left > 0:

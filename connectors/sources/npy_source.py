@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -12,6 +12,7 @@ import numpy as np
 
 from loco_stream._arrays import Array
 from loco_stream._checks import checks_types
+from loco_stream._joins import Item
 from loco_stream.connectors._base.array_file import array_labels, load_arrays
 from loco_stream.connectors._base.checks import check_task
 from loco_stream.connectors._base.connector import Connector
@@ -19,7 +20,7 @@ from loco_stream.connectors._base.numbered_source import NumberedSource, Pace, c
 from loco_stream.connectors._base.table_source import check_width, label_of
 from loco_stream.connectors._base.values import sequence_id
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.stream import Block, Event, Position, Schema
+from loco_stream.stream import Block, Position, Schema
 
 _MARK_ROWS = 64  # first rows by which a file is known again
 _ROLES = {"y": "label", "t": "time", "sequence": "sequence"}  # arrays with one value per row
@@ -137,7 +138,7 @@ class NPYSource(NumberedSource):
         super().seek(position)
         check_rows_read(self._path, self._row, len(self._X))
 
-    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+    def __iter__(self) -> Iterator[Item]:
         """Yield blocks from the position on, and empty lists while a paced row is not due."""
         while self._row < len(self._X):
             yield from self._pace.wait(math.nan)

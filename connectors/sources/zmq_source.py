@@ -14,7 +14,7 @@ import zmq
 
 from loco_stream._arrays import Float32
 from loco_stream._checks import checks_types, require_instance
-from loco_stream._joins import join_blocks
+from loco_stream._joins import Item, join_blocks
 from loco_stream._text import did_you_mean
 from loco_stream.connectors._base.checks import check_positive, check_task
 from loco_stream.connectors._base.connector import Connector
@@ -299,7 +299,7 @@ class ZMQSource(Source):
                 self._limiter.close()
         self._socket.close(linger=1.0)
 
-    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+    def __iter__(self) -> Iterator[Item]:
         """Yield lists of events, empty ones while nothing arrives."""
         last = time.monotonic()
         while self._rows_left > 0:

@@ -15,9 +15,12 @@ import stat
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeAlias
 
 from loco_stream._numbers import shown
 from loco_stream.errors import InputError
+
+StrPath: TypeAlias = str | os.PathLike[str]
 
 _REFUSED = {
     stat.S_IFDIR: (errno.EISDIR, "it is a folder; name a file"),
@@ -34,7 +37,7 @@ def path_name(path: object) -> str:
     return os.fspath(path)
 
 
-def check_place(path: str | os.PathLike[str]) -> None:
+def check_place(path: StrPath) -> None:
     """Refuse a path that `atomic_write` cannot write to; nothing is opened, created or changed.
 
     Raises `OSError` if the path is a folder, a disk or a socket, its folder is missing, or this
@@ -59,7 +62,7 @@ def check_place(path: str | os.PathLike[str]) -> None:
         raise PermissionError(errno.EACCES, "this user may not write there", name)
 
 
-def atomic_write(path: str | os.PathLike[str], content: bytes, mode: int = 0o666) -> None:
+def atomic_write(path: StrPath, content: bytes, mode: int = 0o666) -> None:
     """Write a file completely and durably, or leave the old one.
 
     The steps are a temporary file, fsync, rename, and fsync of the folder.
@@ -141,7 +144,7 @@ def _write_temporary(temporary: Path, target: Path, content: bytes, mode: int) -
         os.fsync(file.fileno())
 
 
-def _kind(path: str | os.PathLike[str]) -> int:
+def _kind(path: StrPath) -> int:
     """Return the type of the file at a path, a `stat.S_IF*` number; 0 if nothing is there."""
     try:
         return stat.S_IFMT(os.stat(path).st_mode)
@@ -149,7 +152,7 @@ def _kind(path: str | os.PathLike[str]) -> int:
         return 0
 
 
-def _write_through(path: str | os.PathLike[str], content: bytes) -> None:
+def _write_through(path: StrPath, content: bytes) -> None:
     # Without O_NONBLOCK, opening a pipe without a reader would wait for ever.
     flags = os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)
     try:

@@ -30,7 +30,7 @@ import numpy as np
 from loco_stream._arrays import Array
 from loco_stream._numbers import shown
 from loco_stream._persistence.content import Arrays, Plain, Saved, SavedArrays, State
-from loco_stream._persistence.files import atomic_write
+from loco_stream._persistence.files import StrPath, atomic_write
 from loco_stream._persistence.migrations import VERSION, check_version, migrate
 from loco_stream._text import reason_of
 from loco_stream.errors import CheckpointError
@@ -47,7 +47,7 @@ _UNCHANGED = frozenset({str, float, bool, bytes, type(None), msgspec.Raw})  # Ra
 
 
 def write(
-    path: str | os.PathLike[str],
+    path: StrPath,
     kind: str,
     config: State,
     arrays: SavedArrays,
@@ -83,7 +83,7 @@ def write(
         raise CheckpointError(f"cannot write {os.fspath(path)}: {reason_of(error)}") from error
 
 
-def read(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Saved:
+def read(path: StrPath, max_bytes: int = MAX_BYTES) -> Saved:
     """Read a file that `write` made; its checksum is verified first.
 
     Raises `CheckpointError` if the file is missing, too large, truncated, damaged, not a

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
-from loco_stream._persistence.files import atomic_write, check_place
+from loco_stream._persistence.files import StrPath, atomic_write, check_place
 from loco_stream._text import reason_of
 from loco_stream.errors import ConfigError
 
@@ -43,7 +43,7 @@ def check_output(name: str, path: str | None) -> None:
         raise ConfigError(f"{name}: cannot write {path}: {reason_of(error)}") from error
 
 
-def write_output(what: str, path: str | os.PathLike[str], content: bytes) -> None:
+def write_output(what: str, path: StrPath, content: bytes) -> None:
     """Write a file that a user named.
 
     Raises `ConfigError` if it cannot be written.
@@ -73,7 +73,7 @@ def image(figure: Figure, kind: str, dpi: int = 120) -> bytes:
     return content.getvalue()
 
 
-def write_picture(path: str | os.PathLike[str], figure: Figure, dpi: int = 120) -> None:
+def write_picture(path: StrPath, figure: Figure, dpi: int = 120) -> None:
     """Write a picture in the format of its ending, PNG without one.
 
     Raises `ConfigError` if matplotlib does not know the ending, or the file cannot be written.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from loco_stream._arrays import Array, Float64
+from loco_stream._arrays import Array, Float64, FloatDType
 from loco_stream._numbers import shown
 from loco_stream._simulator.layers import Layer
 from loco_stream._simulator.net import SpikingNet
@@ -78,9 +78,7 @@ def checked_currents(currents: ArrayLike | None, n: int) -> Float64:
     return sent.astype(np.float64)
 
 
-def checked_membranes(
-    initial: Any, layers: list[Layer], dtype: np.dtype[np.floating]
-) -> list[Float64]:
+def checked_membranes(initial: Any, layers: list[Layer], dtype: FloatDType) -> list[Float64]:
     """Return the membranes that a run begins with, rounded to `dtype`; raises `InputError`."""
     if not isinstance(initial, (list, tuple)):
         raise InputError(
@@ -96,7 +94,7 @@ def checked_membranes(
     ]
 
 
-def _checked_membranes(name: str, given: Any, n: int, dtype: np.dtype[np.floating]) -> Float64:
+def _checked_membranes(name: str, given: Any, n: int, dtype: FloatDType) -> Float64:
     try:
         with np.errstate(over="ignore"):
             v = np.array(given, dtype=dtype).astype(np.float64)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
-from loco_stream._arrays import Float64, Records
+from loco_stream._arrays import Float64, FloatDType, Records
 from loco_stream._simulator.weights import WeightMatrix, read_weights
 from loco_stream._text import counted
 from loco_stream.errors import ConfigError
@@ -108,10 +108,10 @@ class _Neurons(NamedTuple):
     model: NeuronModel
     parameters: dict[str, float]
     reset_zero: bool
-    dtype: np.dtype[np.floating]
+    dtype: FloatDType
 
 
-def checked_dtype(dtype: DTypeLike) -> np.dtype[np.floating]:
+def checked_dtype(dtype: DTypeLike) -> FloatDType:
     """Return the dtype of weights; raises `ConfigError` unless it is float32 or float64."""
     try:
         kind: np.dtype[Any] = np.dtype(dtype)
@@ -127,7 +127,7 @@ def describe(
     options: Options,
     reset: str,
     neuron: str,
-    dtype: np.dtype[np.floating],
+    dtype: FloatDType,
     parameters: dict[str, Option],
 ) -> list[Layer]:
     """Check a description and return its layers.
@@ -228,7 +228,7 @@ def _layer(i: int, matrix: Option, own: Options, neurons: _Neurons) -> Layer:
     return layer
 
 
-def _threshold(i: int, value: Option, n: int, dtype: np.dtype[np.floating]) -> Float64:
+def _threshold(i: int, value: Option, n: int, dtype: FloatDType) -> Float64:
     """Return the thresholds of layer `i`; raises `ConfigError`."""
     threshold = _vector(f"threshold[{i}]", value, n)
     if not (threshold.astype(dtype) > 0.0).all():
@@ -254,9 +254,7 @@ def _refractory(i: int, value: Option, tau: float, model: NeuronModel) -> float:
     return refractory
 
 
-def _recurrent(
-    i: int, own: Options, n_post: int, dtype: np.dtype[np.floating]
-) -> WeightMatrix | None:
+def _recurrent(i: int, own: Options, n_post: int, dtype: FloatDType) -> WeightMatrix | None:
     """Return the recurrent weights of layer `i`; raises `ConfigError`."""
     if own.recurrent is None:
         return None

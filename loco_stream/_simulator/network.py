@@ -64,7 +64,7 @@ class Network:
                 f"{one_line(f'{layers!r:.80}')}"
             )
         self._layers = layers
-        self._dtype: np.dtype[np.floating] = checked_dtype(dtype)
+        self._dtype = checked_dtype(dtype)
         self._inputs = inputs
         # of the traces of the last layer, in nets of trained models and from files
         self.readout: Readout | None = None

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from loco_stream._arrays import AnyFloat, Array, Float64, Int64
+from loco_stream._arrays import AnyFloat, Array, Float64, FloatDType, Int64
 from loco_stream._simulator.connections import Triplets
 from loco_stream.errors import ConfigError
 
@@ -86,7 +86,7 @@ class WeightMatrix:
 
 
 def read_weights(
-    name: str, weights: Given, delay_name: str, delays: Given, dtype: np.dtype[np.floating]
+    name: str, weights: Given, delay_name: str, delays: Given, dtype: FloatDType
 ) -> WeightMatrix:
     """Check weights and their delays; raises `ConfigError`.
 
@@ -117,9 +117,7 @@ def _check_finite(name: str, weight: AnyFloat) -> None:
         raise ConfigError(f"`{name}` must be finite, got {n_bad} weights that are NaN or infinite")
 
 
-def _read_sparse(
-    name: str, weights: Given, dtype: np.dtype[np.floating]
-) -> tuple[Sparse, tuple[int, ...]]:
+def _read_sparse(name: str, weights: Given, dtype: FloatDType) -> tuple[Sparse, tuple[int, ...]]:
     """Return the connections of a sparse matrix and its shape."""
     rows = _checked_rows(name, weights).copy()
     rows.sum_duplicates()
@@ -128,7 +126,7 @@ def _read_sparse(
     return Sparse(source, target, _numbers(name, rows.data, dtype)), tuple(rows.shape)
 
 
-def _numbers(name: str, values: Given, dtype: np.dtype[np.floating]) -> AnyFloat:
+def _numbers(name: str, values: Given, dtype: FloatDType) -> AnyFloat:
     """Return a copy of real numbers in C order; what is too large for `dtype` becomes infinite."""
     try:
         given = np.asarray(values)

@@ -16,7 +16,7 @@ from pathlib import Path
 from loco_stream._arrays import Array
 from loco_stream._persistence import format as persist
 from loco_stream._persistence.content import Saved, State
-from loco_stream._persistence.files import atomic_write, make_folder, numbered_files
+from loco_stream._persistence.files import StrPath, atomic_write, make_folder, numbered_files
 from loco_stream._text import reason_of
 from loco_stream.errors import CheckpointError, ConfigError
 
@@ -37,7 +37,7 @@ class CheckpointFolder(os.PathLike[str]):
     `path`: the folder. It is created if needed, and locked: one engine at a time works in it.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: StrPath) -> None:
         if not path or not isinstance(path, str | os.PathLike):
             raise ConfigError(f"`checkpoint` must be the path of a folder, got {path!r:.60}")
         self.path = Path(path)
@@ -133,14 +133,14 @@ class CheckpointFolder(os.PathLike[str]):
             self._lock = None
 
 
-def locked(path: str | os.PathLike[str]) -> CheckpointFolder:
+def locked(path: StrPath) -> CheckpointFolder:
     """Return a folder that is locked already, and else lock it."""
     if isinstance(path, CheckpointFolder) and path.is_locked:
         return path
     return CheckpointFolder(path)
 
 
-def newest(path: str | os.PathLike[str]) -> tuple[Path, Saved, list[str]]:
+def newest(path: StrPath) -> tuple[Path, Saved, list[str]]:
     """Return the newest intact checkpoint of a folder, and a sentence per damaged one.
 
     Raises `CheckpointError` if there is none.
@@ -160,7 +160,7 @@ def newest(path: str | os.PathLike[str]) -> tuple[Path, Saved, list[str]]:
     raise CheckpointError(_no_checkpoint(path, damage))
 
 
-def _no_checkpoint(path: str | os.PathLike[str], damage: list[str]) -> str:
+def _no_checkpoint(path: StrPath, damage: list[str]) -> str:
     if damage:
         return f"no checkpoint in {os.fspath(path)} is intact: {damage[0]}"
     text = f"there is no checkpoint in {os.fspath(path)}"

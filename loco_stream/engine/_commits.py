@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 
 from loco_stream import __version__
 from loco_stream._persistence.content import Config, Saved, State
+from loco_stream._persistence.files import StrPath
 from loco_stream._text import counted, listed
 from loco_stream.engine._admission import Admission
 from loco_stream.engine._checkpoint_schema import check_types
@@ -77,7 +78,7 @@ class CommitPipeline:
         settings: State,
         set_task: Callable[[str], None] | None,
         admission: Admission,
-        folder: str | os.PathLike[str] | None,
+        folder: StrPath | None,
         *,
         tracer: Tracer | None,
         missing: MissingValues | None,

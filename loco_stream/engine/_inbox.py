@@ -16,6 +16,7 @@ from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
 from loco_stream._arrays import Float32
+from loco_stream._joins import Item
 from loco_stream.engine._deduplicator import Deduplicator
 from loco_stream.errors import SourceError
 from loco_stream.stream import Event, Labels, Position, Sample, Source
@@ -255,7 +256,7 @@ class InboxSource(Source):
         """Verify the source."""
         self._source.verify(fingerprint)
 
-    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+    def __iter__(self) -> Iterator[Item]:
         """Yield the commits of the source and of the inbox, the latter also after its end."""
         self._unacked.clear()
         self._repeated.clear()  # of a replay, in which nobody waits
@@ -399,6 +400,6 @@ class InboxOnly(Source):
                 f"`position` of rows over HTTP must be {self.position!r}, got {dict(position)!r}"
             )
 
-    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+    def __iter__(self) -> Iterator[Item]:
         """Yield nothing: `InboxSource` continues with the inbox."""
         yield from ()

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from loco_stream._joins import n_rows
 from loco_stream._numbers import shown
+from loco_stream._persistence.files import StrPath
 from loco_stream._text import reason_of
 from loco_stream.engine._row import Row
 from loco_stream.stream import Block, Event, Labels, Sample
@@ -37,7 +38,7 @@ class Quarantine:
     `n_written`: rows written by this process.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None) -> None:
+    def __init__(self, folder: StrPath | None) -> None:
         self.path = None if folder is None else Path(folder) / FILE
         self.n_written = 0
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TypeAlias
 
 from loco_stream._persistence.content import State
 from loco_stream._text import counted
 from loco_stream.engine._watching import UNUSUAL
 from loco_stream.metrics._keys import KEYS
+
+Line: TypeAlias = tuple[str, str]  # what is measured, and its value in words
 
 _CLASS_LINES = 10
 _LABEL_LENGTH = 30  # characters: a label may be any text
@@ -17,7 +20,7 @@ _OF_TASKS = frozenset({"average_accuracy", "forgetting", "backward_transfer"})
 _LATENCIES = {"latency_us": "", "latency_minute_us": ", last minute"}
 
 
-def lines(report: State) -> Iterator[tuple[str, str]]:
+def lines(report: State) -> Iterator[Line]:
     """Yield name and value of each row; what was not measured is left out."""
     has_tasks = len(report.get("accuracy_matrix") or ()) > 1
     for key in KEYS:
@@ -51,7 +54,7 @@ def _drifts(report: State) -> str:
     return f"{more}{rows}" if rows else "none"
 
 
-def _latency_lines(report: State) -> Iterator[tuple[str, str]]:
+def _latency_lines(report: State) -> Iterator[Line]:
     """Yield a row per measured latency; that of a run below a minute is one."""
     shown = ""
     rows = (report.get("latency_us") or {}).get("rows", 1)
@@ -66,7 +69,7 @@ def _latency_lines(report: State) -> Iterator[tuple[str, str]]:
             yield what + when, text
 
 
-def _class_lines(report: State) -> Iterator[tuple[str, str]]:
+def _class_lines(report: State) -> Iterator[Line]:
     """Yield a row per label; of many labels, those with the lowest recall."""
     scores = report.get("per_class") or {}
     worst = sorted(
@@ -79,7 +82,7 @@ def _class_lines(report: State) -> Iterator[tuple[str, str]]:
         yield f"{len(scores) - len(worst)} more labels", "recall is higher"
 
 
-def _target_lines(report: State) -> Iterator[tuple[str, str]]:
+def _target_lines(report: State) -> Iterator[Line]:
     """Yield a row per target; of many targets, those that are explained least."""
     scores = report.get("per_target") or {}
     worst = sorted(scores, key=lambda name: _order(scores[name]["r2"]))[:_CLASS_LINES]
@@ -91,7 +94,7 @@ def _target_lines(report: State) -> Iterator[tuple[str, str]]:
         yield f"{len(scores) - len(worst)} more targets", "R2 is higher"
 
 
-def horizon_lines(report: State) -> Iterator[tuple[str, str]]:
+def horizon_lines(report: State) -> Iterator[Line]:
     """Yield a row for some of the steps ahead, with the first and the last one."""
     errors = report.get("forecast_mae") or {}
     for step in shown_steps(len(errors)):
@@ -123,7 +126,7 @@ def _order(value: float) -> float:
     return -math.inf if math.isnan(value) else value
 
 
-def _anomaly_lines(report: State) -> Iterator[tuple[str, str]]:
+def _anomaly_lines(report: State) -> Iterator[Line]:
     """Yield the alarms, other rows that were unusual, and the columns that were blamed."""
     if "n_alarms" not in report:
         return
@@ -155,7 +158,7 @@ def _share(name: str, value: float) -> str:
     return f"no {name}" if math.isnan(value) else f"{name} {value:.1%}"
 
 
-def _class_line(label: str, score: State) -> tuple[str, str]:
+def _class_line(label: str, score: State) -> Line:
     recall = _share("recall", score["recall"])
     precision = _share("precision", score["precision"])
     shown = label if len(label) <= _LABEL_LENGTH else f"{label[: _LABEL_LENGTH - 3]}..."

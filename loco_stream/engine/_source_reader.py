@@ -13,7 +13,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeAlias
 
-from loco_stream._joins import join_rows, n_rows
+from loco_stream._joins import Item, join_rows, n_rows
 from loco_stream._numbers import plain
 from loco_stream._problems import OF_RIVER
 from loco_stream._text import one_line
@@ -65,13 +65,13 @@ class PairSource(Source):
         """``{"row": n}``: n rows were read."""
         return {"row": self._row}
 
-    def __iter__(self) -> Generator[Event | Sequence[Event]]:
+    def __iter__(self) -> Generator[Item]:
         """Yield the rows from the position on."""
         for item in islice(iter(self._pairs), self._row, None):
             self._row += 1
             yield self._event(item)
 
-    def read_blocks(self) -> Iterator[Event | Sequence[Event]]:
+    def read_blocks(self) -> Iterator[Item]:
         """Yield the rows from the position on, in blocks if they are at hand."""
         return join_rows(iter(self)) if _is_at_hand(self._pairs) else iter(self)
 
@@ -161,7 +161,7 @@ class SourceReader:
         self.is_stopped = False
         self.waited = 0.0
         self._waiting_thread: int | None = None
-        self._iterator: Iterator[Event | Sequence[Event]] | None = None
+        self._iterator: Iterator[Item] | None = None
         self._ahead: deque[Commit] = deque()
         self._unused = UnusedLog(source)
         # Kept as it was found if this source has no side state: a later run may have one again.

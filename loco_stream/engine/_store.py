@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from loco_stream._arrays import Array
 from loco_stream._persistence.content import Config, Saved, State
+from loco_stream._persistence.files import StrPath
 from loco_stream._text import reason_of
 from loco_stream.engine._checkpoint import (
     FLEET_HEADER,
@@ -45,9 +45,7 @@ class Store:
     set_aside_commits: numbers of the commits that cannot be learned
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], resume: bool | None, every: int, durability: str
-    ) -> None:
+    def __init__(self, path: StrPath, resume: bool | None, every: int, durability: str) -> None:
         interval = parse_durability(durability)
         self._folder = locked(path)
         self.is_used = self._folder.is_used

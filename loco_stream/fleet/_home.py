@@ -8,6 +8,7 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, TypeAlias
 
 from loco_stream._persistence.content import Plain
+from loco_stream._persistence.files import StrPath
 from loco_stream._persistence.format import from_bytes, to_bytes
 from loco_stream._persistence.version_2.monitor import monitor_settings
 from loco_stream.engine._adapters import check_monitor
@@ -28,7 +29,7 @@ from loco_stream.fleet._sharing import (
     blank_of,
     check_template,
 )
-from loco_stream.fleet._storage import Location, Storage, open_storage
+from loco_stream.fleet._storage import Storage, open_storage
 from loco_stream.monitor import TaskMonitor
 
 Settings: TypeAlias = Mapping[str, Any]  # plain values by name
@@ -245,7 +246,7 @@ class StoredFleet:
     settings: Settings
 
 
-def stored_fleet(location: Location) -> StoredFleet | None:
+def stored_fleet(location: StrPath) -> StoredFleet | None:
     """Return what the fleet at a location was begun with; None if there is no fleet."""
     header = _read(open_storage(location))
     if header is None:

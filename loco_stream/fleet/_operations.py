@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from loco_stream._checks import MOST_STEPS, integer, require
+from loco_stream._persistence.files import StrPath
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators._decision import Rule, shown_rule
 from loco_stream.fleet._backend import KeyReport
@@ -96,7 +97,7 @@ class FleetOperations:
         return [{"key": key, **fleet.report(key)} for key in fleet.keys()]  # noqa: SIM118
 
 
-def open_fleet(path: str | os.PathLike[str]) -> Fleet:
+def open_fleet(path: StrPath) -> Fleet:
     """Open a fleet at rest with the monitor and key groups that it was last opened with.
 
     Raises `ConfigError` if there is no fleet, or it is running.

@@ -20,6 +20,7 @@ from heapq import nlargest
 from typing import Any, Self, TypeAlias
 
 from loco_stream._checks import integer, require
+from loco_stream._persistence.files import StrPath
 from loco_stream._problems import FORECASTING, TARGETS
 from loco_stream.engine._model_adapter import task_of
 from loco_stream.engine._report import jsonable
@@ -30,7 +31,7 @@ from loco_stream.fleet._home import FleetHome, Settings, load_template, stored_f
 from loco_stream.fleet._limits import KeyLimits
 from loco_stream.fleet._ray_backend import connect, result_of
 from loco_stream.fleet._runner import FleetReport, FleetRunner
-from loco_stream.fleet._storage import Location, open_storage
+from loco_stream.fleet._storage import open_storage
 from loco_stream.monitor import TaskMonitor
 
 _Ray: TypeAlias = Any
@@ -254,7 +255,7 @@ class PartitionedFleet:
     def __init__(
         self,
         model: LOCOEstimator | None,
-        location: Location,
+        location: StrPath,
         options: PartitionOptions,
         workers: int = 1,
         *,
@@ -428,6 +429,6 @@ class PartitionedFleet:
             self._ended.add(number)
 
 
-def partition_location(location: Location, number: int) -> str:
+def partition_location(location: StrPath, number: int) -> str:
     """Return where the fleet of a partition is."""
     return f"{str(location).rstrip('/')}/partition-{number:04d}"

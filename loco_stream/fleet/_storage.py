@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from loco_stream._persistence.files import atomic_write
+from loco_stream._persistence.files import StrPath, atomic_write
 from loco_stream._text import reason_of
 from loco_stream.engine._checkpoint import FLEET_HEADER, CheckpointFolder, locked
 from loco_stream.errors import CheckpointError, ConfigError
@@ -18,8 +18,6 @@ from loco_stream.fleet._key_group import KeyGroup
 if TYPE_CHECKING:
     from loco_stream.fleet._object_group import ObjectGroup
     from loco_stream.fleet._object_storage import ObjectStorage
-
-Location: TypeAlias = str | os.PathLike[str]
 
 _TEMPLATE = "template.loco"
 _POSITION = "position"
@@ -38,7 +36,7 @@ class DirectoryStorage:
     `path`: the directory; a `CheckpointFolder` is locked already
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: StrPath) -> None:
         self.path = Path(path)
         self.location = str(self.path)
         self._folder = path if isinstance(path, CheckpointFolder) else None
@@ -139,7 +137,7 @@ class DirectoryStorage:
             raise ConfigError(f"cannot write {path}: {reason_of(error)}") from error
 
 
-def open_storage(location: Location, owner: str | None = None, lease: float = 10.0) -> Storage:
+def open_storage(location: StrPath, owner: str | None = None, lease: float = 10.0) -> Storage:
     """Return the storage at a location; nothing is written yet.
 
     location: a directory, or the URL of an object store: ``s3://BUCKET/PREFIX``, ``gs://...``,
