@@ -62,8 +62,7 @@ def add_suprathreshold(run: RunState, i: int) -> None:
 def has_room(layer: LayerRun) -> bool:
     """Return whether there is room for one more spike, fired and under way."""
     queue = layer.queue
-    run = layer.run
-    fired_fits = run.counters[0].n_fired < len(run.times)
+    fired_fits = layer.counters.n_fired < len(layer.run.times)
     return fired_fits and queue.state[0].n_entries < len(queue.heap)
 
 
@@ -74,15 +73,15 @@ def emit(layer: LayerRun, i: int, t: float) -> bool:
     Return whether room is left.
     """
     run = layer.run
-    n = run.counters[0].n_fired
+    n = layer.counters.n_fired
     run.times[n] = t
     run.indices[n] = i
-    run.counters[0].n_fired = n + 1
+    layer.counters.n_fired = n + 1
     run.flags[i] &= SUPRATHRESHOLD | PENDING | REACHED
     if reset(layer.neurons, i, t):
         add_suprathreshold(run, i)
     layer.neurons.state[i].last_spike = t
-    row = run.settings[0].n_inputs + i
+    row = layer.settings.n_inputs + i
     if row + 1 < len(layer.connections.first_group):
         queue_spike(layer, row, t)
     return has_room(layer)
@@ -106,7 +105,7 @@ def next_arrival(layer: LayerRun, inputs: Inputs) -> float:
 
     Return -1 if the queue has no room for them.
     """
-    counters = layer.run.counters[0]
+    counters = layer.counters
     t = earliest(layer.queue)
     k = counters.next_input
     while k < len(inputs.times) and inputs.times[k] <= t:
@@ -152,7 +151,7 @@ def take_batch(layer: LayerRun, t: float) -> int:
 @inlined
 def set_batch(layer: LayerRun, n: int, t: float) -> None:
     """Make the first `n` entries the batch, which arrives at `t`."""
-    counters = layer.run.counters[0]
+    counters = layer.counters
     counters.now = t
     counters.batch_size = n
     counters.n_delivered = 0
@@ -191,7 +190,7 @@ def flush(layer: LayerRun, t: float) -> bool:
     """
     neurons = layer.neurons
     run = layer.run
-    counters = run.counters[0]
+    counters = layer.counters
     advance_to(neurons, t)
     for k in range(counters.n_pending):
         if k + _PREFETCHED < counters.n_pending:
@@ -207,7 +206,7 @@ def flush(layer: LayerRun, t: float) -> bool:
 @inlined
 def fetch_own_groups(layer: LayerRun, i: int) -> None:
     """Prefetch the first group of the recurrent connections of neuron `i`."""
-    first_row = layer.run.settings[0].n_inputs
+    first_row = layer.settings.n_inputs
     first_group = layer.connections.first_group
     if first_row + len(layer.neurons.state) < len(first_group):
         prefetch(layer.connections.groups, first_group[first_row + i])
@@ -217,7 +216,7 @@ def fetch_own_groups(layer: LayerRun, i: int) -> None:
 def drop_silent(layer: LayerRun) -> None:
     """Remove the neurons that are silent until the horizon from the pending ones."""
     run = layer.run
-    counters = run.counters[0]
+    counters = layer.counters
     kept = 0
     for k in range(counters.n_pending):
         i = run.pending[k]
@@ -249,7 +248,7 @@ def add_pending(layer: LayerRun, i: int) -> None:
     """List neuron `i` if it may fire before the horizon without input."""
     run = layer.run
     if not silent_until_horizon(layer.neurons, i) and run.flags[i] & PENDING == 0:
-        counters = run.counters[0]
+        counters = layer.counters
         run.flags[i] |= PENDING
         run.pending[counters.n_pending] = i
         counters.n_pending += 1
@@ -267,7 +266,7 @@ def fire_reached(layer: LayerRun, i: int, t: float) -> bool:
             room = emit(layer, i, t)
         else:
             add_suprathreshold(layer.run, i)
-    if layer.run.settings[0].fires_between_events:
+    if layer.settings.fires_between_events:
         add_pending(layer, i)
     return room
 
@@ -279,7 +278,7 @@ def receive_batch(layer: LayerRun, t: float) -> bool:
     Return False where room is lacking; a further call continues.
     """
     run = layer.run
-    counters = run.counters[0]
+    counters = layer.counters
     while counters.n_delivered < counters.batch_size:
         entry = run.batch[counters.n_delivered]
         group = entry.group
@@ -306,7 +305,7 @@ def fire_batch(layer: LayerRun, t: float) -> bool:
     Return False where room is lacking; a further call continues.
     """
     run = layer.run
-    counters = run.counters[0]
+    counters = layer.counters
     while counters.n_reached > 0:
         counters.n_reached -= 1
         i = run.reached[counters.n_reached]
@@ -323,13 +322,13 @@ def fire_suprathreshold(layer: LayerRun, t: float) -> bool:
     Return False where room is lacking; a further call continues.
     """
     run = layer.run
-    counters = run.counters[0]
+    counters = layer.counters
     for k in range(counters.n_suprathreshold):
         i = run.suprathreshold[k]
         waits = layer.neurons.state[i].last_spike != t
         if waits and at_threshold(layer.neurons, i, t) and not emit(layer, i, t):
             return False
-        if run.settings[0].fires_between_events:
+        if layer.settings.fires_between_events:
             add_pending(layer, i)
     return True
 
@@ -338,12 +337,12 @@ def fire_suprathreshold(layer: LayerRun, t: float) -> bool:
 def drop_subthreshold(layer: LayerRun, t: float) -> None:
     """Remove the neurons that are below threshold after the batch at `t` from the list."""
     run = layer.run
-    counters = run.counters[0]
+    counters = layer.counters
     kept = 0
     for k in range(counters.n_suprathreshold):
         i = run.suprathreshold[k]
         last = layer.neurons.state[i].last_spike
-        keep = run.flags[i] & STAYS != 0 if last == t else last + run.settings[0].refractory > t
+        keep = run.flags[i] & STAYS != 0 if last == t else last + layer.settings.refractory > t
         if keep:
             run.suprathreshold[kept] = i
             kept += 1
@@ -358,7 +357,7 @@ def deliver_batch(layer: LayerRun) -> bool:
 
     Return False where room is lacking; a further call continues.
     """
-    counters = layer.run.counters[0]
+    counters = layer.counters
     now = counters.now
     if counters.batch_size > 0:
         advance_to(layer.neurons, now)
@@ -395,8 +394,8 @@ def begin_run(run: RunState) -> None:
 @kernel
 def open_first_window(layer: LayerRun) -> None:
     """Set the first window and the horizon of a run."""
-    counters = layer.run.counters[0]
-    settings = layer.run.settings[0]
+    counters = layer.counters
+    settings = layer.settings
     counters.window_end = settings.duration
     if settings.fires_between_events:
         counters.horizon = min(settings.horizon_step, settings.duration)
@@ -410,8 +409,8 @@ def close_window(layer: LayerRun) -> int:
 
     Return DONE at the end of the run, NO_ROOM where room is lacking, otherwise CONTINUE.
     """
-    counters = layer.run.counters[0]
-    settings = layer.run.settings[0]
+    counters = layer.counters
+    settings = layer.settings
     end = counters.window_end
     if settings.fires_between_events and not flush(layer, end):
         return NO_ROOM
@@ -427,8 +426,8 @@ def close_window(layer: LayerRun) -> int:
 @inlined
 def is_in_window(layer: LayerRun, t: float) -> bool:
     """Return whether `t` is in the window; the end of the run is in the last one."""
-    end = layer.run.counters[0].window_end
-    return t < end or (t == end and end == layer.run.settings[0].duration)
+    end = layer.counters.window_end
+    return t < end or (t == end and end == layer.settings.duration)
 
 
 @nogil_entry
@@ -454,9 +453,9 @@ def run_events(
     -------
     DONE, or NO_ROOM if it must be called again with more room.
     """
-    layer = LayerRun(neurons, connections, queue, run)
+    layer = LayerRun(neurons, connections, queue, run, run.counters[0], run.settings[0])
     inputs = Inputs(times, rows)
-    counters = run.counters[0]
+    counters = layer.counters
     begin_run(run)
     if counters.window_end == 0.0:
         open_first_window(layer)

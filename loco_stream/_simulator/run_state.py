@@ -5,7 +5,7 @@ Where room ends, the event loops return; called with larger arrays they continue
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +97,8 @@ class LayerRun(NamedTuple):
     connections: Connections
     queue: SpikeQueue
     run: RunState
+    counters: Any  # a numpy.record, that of the run, as its settings are
+    settings: Any
 
 
 @inlined

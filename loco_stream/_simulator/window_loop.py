@@ -76,7 +76,7 @@ TICK = -1  # in place of a connection
 @inlined
 def queue_inputs(layer: LayerRun, inputs: Inputs, end: float, is_last: bool) -> bool:
     """Queue the inputs sent within the window; return False if there is no room for them."""
-    counters = layer.run.counters[0]
+    counters = layer.counters
     k = counters.next_input
     while k < len(inputs.times) and (inputs.times[k] < end or is_last):
         if layer.queue.state[0].n_entries >= len(layer.queue.slots):
@@ -95,9 +95,9 @@ def add_up(layer: LayerRun, arrivals: WindowArrivals) -> int:
     """
     state = layer.neurons.state
     run = layer.run
-    refractory = run.settings[0].refractory
+    refractory = layer.settings.refractory
     n_reached = 0
-    for k in range(run.counters[0].n_arrivals):
+    for k in range(layer.counters.n_arrivals):
         i = np.uint64(arrivals.targets[k])  # unsigned: not checked for < 0
         prefetch(state, np.int64(arrivals.targets[k + LOOK_AHEAD]))
         neuron = state[i]
@@ -141,7 +141,7 @@ def list_arrivals(layer: LayerRun, arrivals: WindowArrivals, is_last: bool) -> b
     Return False where room is lacking; a further call continues.
     """
     queue = layer.queue
-    counters = layer.run.counters[0]
+    counters = layer.counters
     coming = counters.slot
     for _ in range(_PREFETCHED):
         if coming != 0:
@@ -163,11 +163,11 @@ def _follow(layer: LayerRun, arrivals: WindowArrivals, slot: int, is_last: bool)
 
     Return False where room is lacking, with the spike at its next arrival.
     """
-    counters = layer.run.counters[0]
+    counters = layer.counters
     state = layer.queue.state[0]
     spike = layer.queue.slots[slot - 1]
     room = len(arrivals.runs) // 2
-    duration = layer.run.settings[0].duration
+    duration = layer.settings.duration
     t = spike.time
     group = spike.group
     first = spike.first
@@ -200,7 +200,7 @@ def _write_group(
     """List the arrivals through a group of connections, `first` to `stop - 1`, at `t`."""
     connections = layer.connections
     targets = connections.targets
-    counters = layer.run.counters[0]
+    counters = layer.counters
     start = counters.n_arrivals
     scale = psp_scale(layer.neurons, t)
     if len(connections.weights) > 0:
@@ -218,7 +218,7 @@ def _write_group(
 @kernel
 def take_back(layer: LayerRun, arrivals: WindowArrivals) -> None:
     """Set the neurons that may fire back to the start of the window, and sort their arrivals."""
-    counters = layer.run.counters[0]
+    counters = layer.counters
     k_run = counters.n_runs - 1
     for k in range(counters.n_arrivals - 1, -1, -1):
         i = np.uint64(arrivals.targets[k])
@@ -244,17 +244,17 @@ def _sort_arrival(layer: LayerRun, arrivals: WindowArrivals, k: int, run: np.rec
 def _clear_reached(layer: LayerRun) -> None:
     """Clear the list of reached neurons, and prefetch their own connections: most will fire."""
     run = layer.run
-    for k in range(run.counters[0].n_reached):
+    for k in range(layer.counters.n_reached):
         i = run.reached[k]
         run.flags[i] &= SUPRATHRESHOLD | STAYS | PENDING
         fetch_own_groups(layer, i)
-    run.counters[0].n_reached = 0
+    layer.counters.n_reached = 0
 
 
 @kernel
 def add_ticks(layer: LayerRun, arrivals: WindowArrivals) -> None:
     """Add the times of all later arrivals of the window to the heap."""
-    counters = layer.run.counters[0]
+    counters = layer.counters
     queue = layer.queue.state[0]
     for k in range(counters.n_runs):
         when = arrivals.times[arrivals.runs[k].start]
@@ -289,7 +289,7 @@ def collect(
 
     Return False where room is lacking; a further call continues.
     """
-    counters = layer.run.counters[0]
+    counters = layer.counters
     ring = layer.queue.ring
     if not queue_inputs(layer, inputs, end, is_last):
         return False
@@ -311,7 +311,7 @@ def deliver_next(layer: LayerRun, arrivals: WindowArrivals) -> int:
 
     Return DONE if there is none, NO_ROOM where room is lacking, otherwise CONTINUE.
     """
-    counters = layer.run.counters[0]
+    counters = layer.counters
     if counters.batch_size != 0 and not deliver_batch(layer):
         return NO_ROOM
     if counters.n_suprathreshold > 0 and not counters.has_ticks:
@@ -333,9 +333,9 @@ def list_all_pending(layer: LayerRun, horizon: float) -> None:
 @inlined
 def open_window(layer: LayerRun, inputs: Inputs) -> None:
     """Go to the next window in which anything happens, at most to the horizon or the end."""
-    counters = layer.run.counters[0]
+    counters = layer.counters
     layer.queue.state[0].bucket += 1
-    if counters.n_pending == 0 or not layer.run.settings[0].fires_between_events:
+    if counters.n_pending == 0 or not layer.settings.fires_between_events:
         _skip_empty(layer.queue, _next_event(layer, inputs))
     counters.n_runs = 0
     counters.n_arrivals = 0
@@ -357,8 +357,8 @@ def _skip_empty(queue: SpikeQueue, stop: int) -> None:
 @inlined
 def _next_event(layer: LayerRun, inputs: Inputs) -> int:
     """Return the window of the next input, of the horizon or of the end, whichever is first."""
-    settings = layer.run.settings[0]
-    counters = layer.run.counters[0]
+    settings = layer.settings
+    counters = layer.counters
     per_ms = layer.queue.state[0].per_ms
     end = settings.duration
     if settings.fires_between_events:
@@ -372,8 +372,8 @@ def _next_event(layer: LayerRun, inputs: Inputs) -> int:
 @inlined
 def start_window(layer: LayerRun, inputs: Inputs) -> None:
     """Open the next window and advance the neurons to its beginning."""
-    counters = layer.run.counters[0]
-    settings = layer.run.settings[0]
+    counters = layer.counters
+    settings = layer.settings
     queue = layer.queue.state[0]
     open_window(layer, inputs)
     start = queue.bucket / queue.per_ms
@@ -404,10 +404,10 @@ def run_windows(
     -------
     DONE, or NO_ROOM if it must be called again with more room.
     """
-    layer = LayerRun(neurons, connections, queue, run)
+    layer = LayerRun(neurons, connections, queue, run, run.counters[0], run.settings[0])
     inputs = Inputs(times, rows)
-    counters = run.counters[0]
-    settings = run.settings[0]
+    counters = layer.counters
+    settings = layer.settings
     state = queue.state[0]
     begin_run(run)
     while True:

@@ -5,7 +5,7 @@ It can be made anew without changing a result.
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from loco_stream._arrays import Float32, Float64, Int32, Int64
 from loco_stream._learner.arrays.allocate import shapes_for
 from loco_stream._learner.arrays.spec import PerClass, Record, axes, make_group, record, renewed
 from loco_stream._learner.arrays.state import State
+from loco_stream._learner.context.traces import Clock, LabelRun
 from loco_stream._learner.fixed_layer import FixedLayerScratch
 from loco_stream._learner.jobs import JobScratch
 from loco_stream._learner.plasticity.projections import ProjectionScratch
@@ -24,6 +25,8 @@ from loco_stream._learner.settings import Settings
 from loco_stream._learner.texts import TextCode
 from loco_stream._options import Layout
 from loco_stream.neurons._spikes import MOST_SPIKES
+
+PerNeuron: TypeAlias = Annotated[Float32, axes("hidden")]
 
 
 class Code(NamedTuple):
@@ -56,8 +59,8 @@ class HiddenPass(NamedTuple):
     spikes: number of each layer
     """
 
-    drives: Annotated[Float32, axes("hidden")]
-    fresh: Annotated[Float32, axes("hidden")]
+    drives: PerNeuron
+    fresh: PerNeuron
     traces: Annotated[Float32, axes("all_inputs")]
     spikes: Annotated[Int64, axes("layers")]
 
@@ -65,9 +68,9 @@ class HiddenPass(NamedTuple):
 class NeuronBuffers(NamedTuple):
     """Per hidden neuron: noise of the perturbed pass, credit, and what the last row left."""
 
-    noise: Annotated[Float32, axes("hidden")]
-    credit: Annotated[Float32, axes("hidden")]
-    carried: Annotated[Float32, axes("hidden")]
+    noise: PerNeuron
+    credit: PerNeuron
+    carried: PerNeuron
 
 
 class WindowBuffers(NamedTuple):
@@ -140,11 +143,8 @@ class ReadoutPass(NamedTuple):
 class SavedContext(NamedTuple):
     """A copy of the context, to undo rows that were only predicted."""
 
-    clock: Annotated[
-        Record,
-        record(np.float64, last=0.0, is_timed=0.0, median_gap=0.0, n_gaps=0.0, n_backward=0.0),
-    ]
-    run: Annotated[Record, record(np.float64, label=-1.0, n_steps=0.0)]
+    clock: Clock
+    run: LabelRun
     values: Annotated[Float32, axes("context")]
 
 

@@ -13,7 +13,7 @@ fades between them.
 from __future__ import annotations
 
 import math
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -22,6 +22,12 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.init_weights import delay_targets
 from loco_stream._learner.arrays.spec import NOT_NEGATIVE, Record, Shapes, axes, record
 from loco_stream._learner.tiny import drop_tiny_items
+
+Clock: TypeAlias = Annotated[
+    Record,
+    record(np.float64, last=0.0, is_timed=0.0, median_gap=0.0, n_gaps=0.0, n_backward=0.0),
+]
+LabelRun: TypeAlias = Annotated[Record, record(np.float64, label=-1.0, n_steps=0.0)]
 
 SETTLE = 300.0  # gaps after which the median is fixed, as the scales of features are
 FIRST_STEP = 2.0  # of its logarithm, over the number of gaps: converges over orders of magnitude
@@ -69,10 +75,7 @@ class ContextState(NamedTuple):
         Float64, axes("remembered", start=_spread_time_constants, derived=True)
     ]
     traces: Annotated[Float32, axes("remembered")]
-    clock: Annotated[
-        Record,
-        record(np.float64, last=0.0, is_timed=0.0, median_gap=0.0, n_gaps=0.0, n_backward=0.0),
-    ]
+    clock: Clock
     means: Annotated[Float32, axes("means", "scaled")]
     fading_traces: Annotated[Float32, axes("fading")]
     mean_weights: Annotated[Float32, axes("fading_means", within=NOT_NEGATIVE)]
@@ -81,7 +84,7 @@ class ContextState(NamedTuple):
         Int32,
         axes("delayed_channels", "first_layer", start=_draw_targets, derived=True),
     ]
-    run: Annotated[Record, record(np.float64, label=-1.0, n_steps=0.0)]
+    run: LabelRun
 
 
 @kernel
