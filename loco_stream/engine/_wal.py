@@ -24,7 +24,7 @@ from itertools import pairwise, zip_longest
 from pathlib import Path
 
 from loco_stream._persistence.files import atomic_write, numbered_files
-from loco_stream._text import counted
+from loco_stream._text import counted, reason_of
 from loco_stream.errors import CheckpointError, ConfigError
 
 _HEAD = struct.Struct("<4sIIQ")
@@ -145,8 +145,17 @@ class WriteAheadLog:
         is moved to a file of its own, with a note.
 
         Raises `CheckpointError` if a commit is missing or damaged, but later ones are there: it was
-        acknowledged, so it must not be skipped.
+        acknowledged, so it must not be skipped. Also if a segment cannot be read or truncated.
         """
+        try:
+            yield from self._replay(after)
+        except OSError as error:
+            place = error.filename or self._folder
+            raise CheckpointError(
+                f"cannot read the log: {os.fspath(place)}: {reason_of(error)}"
+            ) from error
+
+    def _replay(self, after: int) -> Iterator[tuple[int, bytes]]:
         expected = after + 1
         segments = [segment for segment in self._segments() if not self._is_copy(*segment)]
         self._require_newest(after, segments)
@@ -156,7 +165,8 @@ class WriteAheadLog:
                 continue
             if first > expected:
                 raise CheckpointError(
-                    f"{self._folder} lacks the commits {expected} to {first - 1} before {path.name}"
+                    f"{self._folder} lacks the commits {expected} to {first - 1} before "
+                    f"{path.name}; {self._ways_on(path, expected)}"
                 )
             for commit, payload in self._records_from(path, expected):
                 yield commit, payload
@@ -168,14 +178,24 @@ class WriteAheadLog:
 
     def _records_from(self, path: Path, expected: int) -> Iterator[tuple[int, bytes]]:
         """Yield the records of a segment from a commit on, none of which may be missing."""
+        begin = expected
         for commit, payload in self._records(path):
             if commit > expected:
                 raise CheckpointError(
-                    f"{path} is damaged: the acknowledged commit {expected} cannot be read"
+                    f"{path} is damaged: the acknowledged commit {expected} cannot be read; "
+                    f"{self._ways_on(path, begin)}"
                 )
             if commit == expected:
                 yield commit, payload
                 expected += 1
+
+    def _ways_on(self, path: Path, lost: int) -> str:
+        """Return what an operator can do about a segment that cannot be learned."""
+        later = " and the later ones" if path != self._segments()[-1][1] else ""
+        return (
+            f"restore the log from a backup, or move {path.name}{later} and {_MARKER} away to "
+            f"continue without the commits from {lost} on"
+        )
 
     def _records(self, path: Path) -> Iterator[tuple[int, bytes]]:
         content = path.read_bytes()

@@ -242,6 +242,35 @@ def test_the_loss_of_the_newest_segment_is_detected(tmp_path):
     assert commits(tmp_path) == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("harm", ["damaged", "missing"])
+def test_an_error_names_what_to_move_away_to_continue_without_lost_commits(tmp_path, harm):
+    paths = filled(tmp_path, 8, rotate_after=(2, 4, 6))
+    if harm == "damaged":
+        content = bytearray(paths[1].read_bytes())
+        content[0] ^= 16
+        paths[1].write_bytes(content)
+    else:
+        paths[1].unlink()
+    with pytest.raises(CheckpointError) as caught:
+        commits(tmp_path)
+    first = paths[1] if harm == "damaged" else paths[2]
+    assert str(caught.value).endswith(
+        f"; restore the log from a backup, or move {first.name} and the later ones and log-newest "
+        "away to continue without the commits from 3 on"
+    )
+    for path in [*(path for path in paths if path >= first), tmp_path / "log-newest"]:
+        path.unlink()
+    assert commits(tmp_path) == [1, 2]
+
+
+def test_a_segment_that_cannot_be_read_is_named(tmp_path):
+    *_, path = filled(tmp_path, 4, rotate_after=(2,))
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(CheckpointError, match=rf"^cannot read the log: {path}: Is a directory"):
+        commits(tmp_path)
+
+
 def test_copies_and_foreign_files_are_not_read(tmp_path):
     paths = filled(tmp_path, 4, rotate_after=(2,))
     (tmp_path / "log-000000000099.wal").write_bytes(paths[0].read_bytes())
