@@ -85,14 +85,18 @@ class CheckpointFolder(os.PathLike[str]):
         """Whether an engine has left files here."""
         return bool(_numbered(self.path)) or any(self.path.glob("log-*.wal"))
 
-    def check(self) -> None:
-        """Raise `FileNotFoundError` if the folder was replaced: writes to it would be lost."""
+    @property
+    def is_in_place(self) -> bool:
+        """Whether its path still leads to the folder that was locked."""
         assert self._lock is not None
         try:
-            is_same = os.path.samestat(os.stat(self.path / "lock"), os.fstat(self._lock))
+            return os.path.samestat(os.stat(self.path / "lock"), os.fstat(self._lock))
         except OSError:
-            is_same = False
-        if not is_same:
+            return False
+
+    def check(self) -> None:
+        """Raise `FileNotFoundError` if the folder was replaced: writes to it would be lost."""
+        if not self.is_in_place:
             raise FileNotFoundError(
                 errno.ENOENT,
                 "the folder was deleted, moved or replaced while the engine runs; put it back, or "

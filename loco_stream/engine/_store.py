@@ -223,11 +223,17 @@ class Store:
     def finish(self) -> None:
         """Wait for the last checkpoint; a failure is only noted if the log holds the rest.
 
-        Raises `CheckpointError` if it could not be written, and there is no log.
+        Raises `CheckpointError` if it could not be written, and there is no log, or the log is
+        gone together with the folder.
         """
         try:
             self.flush()
         except CheckpointError as error:
+            if not self._folder.is_in_place:
+                raise CheckpointError(
+                    f"{self.path} was deleted, moved or replaced while the engine ran, so that "
+                    "its last state is not saved there"
+                ) from error
             if self._wal is None:
                 raise
             self.note([f"{error}; the log holds the commits after the last checkpoint"])
