@@ -166,8 +166,8 @@ class TailReader:
 
     @property
     def last_error(self) -> str:
-        """Description of a file that is gone, or of the most recent bad row."""
-        return self.loss or self._bad.last
+        """Description of the most recent bad row."""
+        return self._bad.last
 
     def stop(self) -> None:
         """End the thread; what it read ahead of a growing file will be read again."""

@@ -81,6 +81,7 @@ class TextSource(TableSource):
         self._skipped: Mapping[str, int] = {}  # by the tail reader, up to the last row
         self._header_line = ""  # that the last row of a live stream is below
         self._without_target = ""  # why no label may come, if the first rows have no such column
+        self._n_gaps = 0  # that were noted
         self._tail = open_tail(self.path, encoding, follow=follow, idle=idle, pace=self._pace)
         if self._tail is not None:
             if self._tail.is_growing:  # even a run without a row resumes in this file
@@ -214,6 +215,7 @@ class TextSource(TableSource):
         assert tail is not None
         with closing(self._batches(tail)) as batches:
             for arrivals in batches:
+                self._note_gaps(tail)
                 if arrivals:
                     yield from self._rows_of(arrivals)
                 else:
@@ -224,6 +226,16 @@ class TextSource(TableSource):
             raise SourceError(f"{self._where} ended before the first row")
         if tail.ended and self._without_target:
             raise SourceError(self._without_target)
+
+    def _note_gaps(self, tail: TailReader) -> None:
+        """Log each file that was gone before it was read; the report repeats the first one."""
+        if tail.n_gaps == self._n_gaps:
+            return
+        if self._n_gaps:
+            _log.warning("%s", tail.loss)
+        else:
+            self._note(tail.loss)
+        self._n_gaps = tail.n_gaps
 
     def _batches(self, tail: TailReader) -> Generator[list[Arrival]]:
         """Yield what arrives; the second after the first row and the first label together."""
@@ -291,10 +303,8 @@ class TextSource(TableSource):
 
     @property
     def last_error(self) -> str:
-        """Description of the most recent bad row, or of a file that is gone."""
-        if self._tail is None:
-            return super().last_error
-        return self._tail.loss or super().last_error or self._tail.last_error
+        """Description of the most recent bad row."""
+        return super().last_error or ("" if self._tail is None else self._tail.last_error)
 
     @property
     def position(self) -> Position:

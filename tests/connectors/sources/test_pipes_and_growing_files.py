@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import threading
@@ -320,7 +321,7 @@ def test_the_kind_of_labels_is_that_of_the_first_run_after_a_resume(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_file_that_is_gone_is_a_gap(tmp_path, log):
+def test_a_file_that_is_gone_is_a_gap_and_a_warning(tmp_path, log, caplog):
     log.write(10)
     source = CSVSource(log.path, "kind", follow=True)
     take(source, 5)
@@ -333,7 +334,10 @@ def test_a_file_that_is_gone_is_a_gap(tmp_path, log):
     source.seek(position)
     assert numbers(take(source)) == [10, 11, 12]
     assert source.stats == {"gaps": 1}
-    assert "may be missing" in source.last_error
+    (note,) = source.notes
+    assert re.fullmatch(r"the file that was read up to byte \d+ is gone: rows of .* missing", note)
+    assert note in caplog.messages
+    assert source.last_error == ""  # no row is bad
     source.close()
 
 
