@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import sys
 import threading
@@ -71,12 +72,33 @@ class LogOptions:
         return not self.quiet and self.log_format == "text"
 
 
+class _OncePerMinute(logging.Filter):
+    """Drops what asyncio logs again within a minute while there are no file descriptors.
+
+    A server then logs thousands of records per second, with their tracebacks, which fill the disk.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = -math.inf  # monotonic time from which on such a record is written
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name != "asyncio" or not record.getMessage().startswith("socket.accept() "):
+            return True
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + 60.0
+        return True
+
+
 class _StderrHandler(logging.Handler):
     """Writes records to the standard error of the moment, which a progress line may replace."""
 
     def __init__(self) -> None:
         super().__init__()
         self.as_json = False
+        self.addFilter(_OncePerMinute())
 
     def format(self, record: logging.LogRecord) -> str:
         if self.as_json:

@@ -6,6 +6,7 @@ import base64
 import hmac
 import socket
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -33,6 +34,7 @@ SCHEMES = ("bearer", "basic", "token")
 _THREADS = 16  # connections at a time; a further one closes the one that is silent longest
 _SECONDS = 5.0  # until a silent client is disconnected
 _GRACE = 0.5  # seconds in which the thread of a closed connection ends
+_PAUSE = 0.1  # seconds after a connection that could not be accepted
 
 
 def serve_metrics(
@@ -168,6 +170,14 @@ class _Server(WSGIServer):
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="metrics")
         self._free = threading.Semaphore(_THREADS)
         super().__init__(address, handler)
+
+    def get_request(self) -> tuple[Request, Address]:
+        """Accept a connection; wait if there is no file descriptor: each further try fails too."""
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(_PAUSE)
+            raise
 
     def process_request(self, request: Request, client_address: Address) -> None:
         """Pass the connection to a thread; if none is free, the oldest silent one is closed."""

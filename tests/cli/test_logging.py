@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream._cli import main
+from loco_stream._cli._logging import _HANDLER
 from loco_stream.engine import StreamEngine
 from loco_stream.engine._progress import watch
 from loco_stream.errors import LocoStreamWarning
@@ -177,6 +178,18 @@ def test_records_of_libraries_and_stray_exceptions_are_json_records(folder, monk
     assert "ZeroDivisionError: in a destructor" in by_level["error"]["exception"]
     assert "asyncua" not in loco("run", *SKIP, "-q").stderr
     assert " WARNING asyncua: two" in loco("run", *SKIP).stderr
+
+
+def test_a_server_without_file_descriptors_does_not_fill_the_log(capsys):
+    for second in range(3):
+        for n in range(2000):  # as many as asyncio logs in a second
+            message = f"socket.accept() out of system resource\nsocket: {n}"
+            record = logging.makeLogRecord({"name": "asyncio", "levelname": "ERROR"})
+            record.msg = message if second else f"another error {n}"
+            _HANDLER.handle(record)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2001
+    assert lines[-1].endswith(r"socket.accept() out of system resource\nsocket: 0")
 
 
 def test_an_unexpected_error_is_a_json_record_with_its_traceback(folder, monkeypatch):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import socket
+import socketserver
 import time
 from pathlib import Path
 from urllib.error import HTTPError
@@ -177,3 +180,21 @@ def test_metrics_are_served_to_local_names_in_a_few_threads():
         )
     finally:
         elsewhere()
+
+
+def test_the_server_of_metrics_waits_while_no_connection_can_be_accepted(monkeypatch):
+    from loco_stream.engine._prometheus import EngineCollector, serve_metrics
+
+    tries = []
+
+    def fail(server):
+        tries.append(server)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socketserver.TCPServer, "get_request", fail)
+    port = free_port()
+    end = serve_metrics(EngineCollector(engine("classification")), port)
+    with socket.create_connection(("127.0.0.1", port)):
+        time.sleep(0.5)
+    end()
+    assert 1 <= len(tries) <= 10
