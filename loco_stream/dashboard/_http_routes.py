@@ -196,6 +196,8 @@ class _ApiRoutes:
         """Submit rows or labels and wait until they are durable; an HTTP error otherwise."""
         try:
             waiting = asyncio.wrap_future(submit())
+            # nobody reads an error that comes after the timeout, which asyncio would log
+            waiting.add_done_callback(lambda done: done.cancelled() or done.exception())
             return await asyncio.wait_for(asyncio.shield(waiting), TIMEOUT)
         except (InboxFullError, InboxClosedError) as error:
             raise HTTPException(503, str(error)) from None

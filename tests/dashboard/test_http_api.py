@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import http.client
 import json
 import random
@@ -538,3 +540,16 @@ def test_values_that_stand_for_a_missing_one():
         assert (answer["learned"], answer["waiting"]) == (1, 1)
     report = service.engine.report
     assert (report["n_fill_values"], report["n_samples"]) == (4, 41)
+
+
+def test_an_error_after_the_timeout_of_a_request_is_not_logged(tmp_path, monkeypatch, caplog):
+    def full(log, commit, payload):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("loco_stream.dashboard._http_routes.TIMEOUT", 0.3)
+    with Service(tmp_path / "state", durability="batch") as service:
+        monkeypatch.setattr("loco_stream.engine._wal.WriteAheadLog.append", full)
+        status, answer = ask(service.port, "POST", "/learn", {"x": {"a": 1}, "y": 1})
+        assert (status, "No space left" in answer["error"]) == (503, True)
+    gc.collect()
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
