@@ -106,7 +106,9 @@ class _RowsInParts:
         self.times = times
         self.proba = proba
         self.n_slots = n_slots  # that are inputs so far
-        self.columns = text_columns(names, given.texts)
+        # with no room for texts at all they are masked, and none shares a slot
+        texts = given.texts if core.slots.categories.bound else {}
+        self.columns = text_columns(names, texts)
         self.answers = core.no_answers(len(self.labels))
 
     def learn(self, predicts: bool) -> Float64:

@@ -170,6 +170,16 @@ def test_without_categories_texts_are_masked():
     assert worded.categories_ == {}
 
 
+def test_without_categories_no_text_of_a_block_shares_a_slot():
+    rows = [("red", 1.0), ("green", 2.0), ("", 3.0)]
+    single, block = small(categories=0), small(categories=0)
+    for colour, size in rows:
+        single.learn_one({"colour": colour, "size": size}, 1)
+    block.learn_array(np.array(rows, object), [1, 1, 1], features=("colour", "size"))
+    assert block.categories_ == {}
+    assert state_of(single) == state_of(block)
+
+
 def test_texts_are_not_masked_and_missing_values_beside_them_are():
     estimator = small()
     estimator.learn_one({"a": "red", "b": 1.0, "c": None}, 0)
