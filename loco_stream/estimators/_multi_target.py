@@ -13,7 +13,7 @@ from loco_stream._arrays import Float64
 from loco_stream._learner.readout.intervals import COVERAGES
 from loco_stream._learner.step import HELD_OUT
 from loco_stream._options import DEFAULTS, AdvancedOptions, ModelOptions
-from loco_stream.errors import ConfigError, InputError
+from loco_stream.errors import ConfigError
 from loco_stream.estimators._array_rows import learn_table
 from loco_stream.estimators._explain import api as explain
 from loco_stream.estimators._explain.result import Explanation
@@ -24,6 +24,7 @@ from loco_stream.estimators._inputs.tables import (
     TimeLike,
     TimesLike,
     table,
+    target_columns,
     target_matrix,
 )
 from loco_stream.estimators._intervals import IntervalEstimator, coverage_level, interval_bounds
@@ -229,13 +230,13 @@ class LOCOMultiTargetRegressor(IntervalEstimator[dict[Hashable, float]], base.Mu
     def learn_many(self, X: Any, y: Any) -> None:
         """Learn the rows of a frame in order; the columns of the frame y are the targets."""
         require_frame(X)
-        values, names = _target_columns(y)
+        values, names = target_columns(require_frame(y, "y"))
         self.learn_array(X, values, targets=names)
 
     def learn_predict_many(self, X: Any, y: Any) -> Any:
         """Test, then train on each row of a frame; return the values as a frame like y."""
         frame = require_frame(X)
-        values, names = _target_columns(y)
+        values, names = target_columns(require_frame(y, "y"))
         return frame_like(frame, self.learn_predict_array(X, values, targets=names), names)
 
     def predict_many(self, X: Any, in_stream: bool | None = None) -> Any:
@@ -302,12 +303,3 @@ class LOCOMultiTargetRegressor(IntervalEstimator[dict[Hashable, float]], base.Mu
             answers = learn_table(core, inputs, names, both, predict_first, times, radii, n_slots)
             core.warn_of_columns()
             return answers, radii
-
-
-def _target_columns(y: Any) -> tuple[Float64, tuple[Hashable, ...]]:
-    """Return the columns of a frame of targets, (n, targets), and their names."""
-    given = table(require_frame(y, "y"))
-    if given.texts:
-        raise InputError("`y` must be a frame of numbers, got a column of texts")
-    assert given.names is not None
-    return given.numbers, given.names

@@ -298,6 +298,19 @@ def test_frames_are_taken():
     assert np.array_equal(predicted.to_numpy(), trained.predict_array(X))
 
 
+@pytest.mark.parametrize("kind", ["object", None])
+@pytest.mark.parametrize(
+    "wrong", [1j, 10**40, "", pd.Timestamp("2024-01-01"), pd.Timedelta("1s"), pd.Interval(0, 1)]
+)
+def test_what_is_no_number_is_refused_in_a_frame_of_targets(wrong, kind):
+    frame = pd.DataFrame({"heat": [1.0, 2.0, 3.0]})
+    targets = frame.assign(wear=pd.Series([wrong] * 3, dtype=kind))
+    trained = model()
+    with pytest.raises(InputError, match=r"`y\['wear'\]\[0\]` must be a finite number"):
+        trained.learn_many(frame, targets)
+    assert trained.features == ()
+
+
 def test_a_sequence_is_learned_as_by_the_regressor():
     several = model(memory=(0.3, 20.0))
     options = {"hidden_sizes": 16, "seed": 3, "memory": (0.3, 20.0)}

@@ -64,18 +64,23 @@ def columns_of(frame: Frame) -> tuple[list[Array], tuple[Hashable, ...]]:
 
     Raises `InputError` if a column is of another kind, or two have the same name.
     """
+    named = named_columns(frame)
+    return [_column(name, series) for name, series in named], tuple(name for name, _ in named)
+
+
+def named_columns(frame: Frame) -> list[tuple[Hashable, Series]]:
+    """Return the columns of a frame with their names."""
     # narwhals takes names as texts; those of pandas may be anything
     is_pandas = frame.implementation.is_pandas_like()
-    names = tuple(frame.to_native().columns if is_pandas else frame.columns)
-    pairs = zip(frame.iter_columns(), names, strict=True)
-    columns = [_column(series, name) for series, name in pairs]
-    return columns, names
+    names = frame.to_native().columns if is_pandas else frame.columns
+    return list(zip(names, frame.iter_columns(), strict=True))
 
 
-def _column(series: Series, name: Hashable) -> Array:
+def _column(name: Hashable, series: Series) -> Array:
+    numbers = numbers_of(series)
+    if numbers is not None:
+        return numbers
     kind = series.dtype
-    if kind.is_numeric() or str(kind) == "Boolean":
-        return _numbers(series)
     if kind.is_temporal():
         return np.array([seconds(value) for value in series.to_list()], np.float64)
     if str(kind) in ("List", "Struct", "Array", "Binary") or kind.is_nested():
@@ -94,7 +99,10 @@ def _cell(value: Any) -> Any:
     return seconds(value) if isinstance(value, date | time | timedelta) else value
 
 
-def _numbers(series: Series) -> Float64:
+def numbers_of(series: Series) -> Float64 | None:
+    """Return a column of numbers or bools with NaN for null; None if its type is another one."""
+    if not series.dtype.is_numeric() and str(series.dtype) != "Boolean":
+        return None
     is_wide = str(series.dtype) in ("Int128", "UInt128")  # numpy has no such integers
     if is_wide or series.dtype.is_decimal() or series.null_count():
         values = (np.nan if _is_null(value) else float(value) for value in series.to_list())

@@ -15,7 +15,13 @@ from loco_stream._numbers import LARGEST, is_missing, require_number, to_number
 from loco_stream._text import counted, has_surrogate
 from loco_stream.errors import InputError
 from loco_stream.estimators._inputs.categories import is_text, spelled
-from loco_stream.estimators._inputs.frames import as_frame, columns_of
+from loco_stream.estimators._inputs.frames import (
+    Frame,
+    as_frame,
+    columns_of,
+    named_columns,
+    numbers_of,
+)
 from loco_stream.estimators._inputs.slots import hashable_value
 
 Names: TypeAlias = Iterable[Hashable] | None  # of the columns; None: those that the model knows
@@ -226,6 +232,23 @@ def target_matrix(Y: Any, n: int) -> Float64:
         row, column = np.unravel_index(int(bad.argmax()), bad.shape)
         require_number(f"Y[{row}, {column}]", values[row, column])
     return values
+
+
+def target_columns(y: Frame) -> tuple[Float64, tuple[Hashable, ...]]:
+    """Return the columns of a frame of targets, (n, targets), NaN where missing, and their names.
+
+    Raises `InputError` if a value is no number or beyond `LARGEST`, such as a date: `learn_one`
+    refuses it too. Infinite and larger numbers of a column of numbers are left to `target_matrix`.
+    """
+    named = named_columns(y)
+    values = np.empty((len(y), len(named)))
+    for j, (name, series) in enumerate(named):
+        numbers = numbers_of(series)
+        if numbers is None:
+            cells = enumerate(series.to_list())
+            numbers = np.array([read_target(f"y[{name!r}][{i}]", cell) for i, cell in cells])
+        values[:, j] = numbers
+    return values, tuple(name for name, _ in named)
 
 
 def _sequence(y: Any, n: int, name: str) -> Any:
