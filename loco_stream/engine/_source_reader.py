@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 from loco_stream._joins import Item, join_rows, n_rows
-from loco_stream._numbers import plain
+from loco_stream._numbers import is_missing, plain
 from loco_stream._problems import OF_RIVER
 from loco_stream._text import one_line
 from loco_stream.engine._background_thread import background_thread
@@ -87,7 +87,9 @@ class PairSource(Source):
                 f"{advice if hasattr(first, 'ndim') else ''}"
             )
         x, y = item
-        return Sample(x, plain(y), self._row - 1, source=self.name)
+        # frames hold NaN, NA or NaT where a label is not known
+        label = None if is_missing(y) else plain(y)
+        return Sample(x, label, self._row - 1, source=self.name)
 
     def seek(self, position: Position) -> None:
         """Skip the rows before ``{"row": n}``."""

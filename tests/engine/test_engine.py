@@ -7,6 +7,7 @@ from itertools import count
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -179,6 +180,20 @@ def test_partly_labelled_blocks():
     y[2] = y[4] = None
     report = StreamEngine(Means(), ListSource([Block(X, y, FEATURES)])).run()
     assert (report["n_samples"], report["n_unlabelled"]) == (4, 2)
+
+
+@pytest.mark.parametrize("missing", [float("nan"), pd.NA, pd.NaT, np.ma.masked])
+def test_a_pair_without_a_label_may_have_what_frames_hold_for_it(missing):
+    X, labels = rows(30)
+    pairs = [({"a": float(x), "b": 1.0}, y) for x, y in zip(X[:, 0], labels, strict=True)]
+
+    def run(label):
+        model = LOCOClassifier(hidden_sizes=8, seed=1)
+        return StreamEngine(model, [*pairs[:10], ({"a": 0.5, "b": 1.0}, label), *pairs[10:]]).run()
+
+    report = run(missing)
+    assert (report["n_rows"], report["n_samples"], report["n_pending"]) == (31, 30, 1)
+    assert report["accuracy"] == run(None)["accuracy"]
 
 
 def test_requests_are_answered_and_not_learned():
