@@ -60,8 +60,9 @@ def table(X: Any) -> Table:
     if frame is not None:
         return _frame_table(*columns_of(frame), len(frame))
     if not isinstance(X, np.ndarray | list | tuple) and not hasattr(X, "__array__"):
+        advice = ": call its `toarray`" if hasattr(X, "toarray") else ""  # a sparse one of scipy
         raise InputError(
-            f"`X` must be a matrix of numbers, (rows, features), got {type(X).__name__}"
+            f"`X` must be a matrix of numbers, (rows, features), got {type(X).__name__}{advice}"
         )
     array = _matrix("X", X, "features")
     if array.dtype.kind in "SU":

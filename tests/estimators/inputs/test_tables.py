@@ -10,6 +10,7 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 
 from loco_stream import (
     LOCOClassifier,
@@ -246,6 +247,11 @@ def test_rows_that_are_no_matrix_are_refused_by_every_method(rows, make):
         with pytest.raises(InputError, match="`X` must"):
             call()
     assert_same(before, arrays_of(model))
+
+
+def test_a_sparse_matrix_is_refused_with_what_makes_an_array_of_it():
+    with pytest.raises(InputError, match=r"got csr_array: call its `toarray`"):
+        small().predict_array(scipy.sparse.csr_array(X))
 
 
 @pytest.mark.parametrize(
