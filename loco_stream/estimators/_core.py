@@ -598,6 +598,8 @@ class ModelCore:
         Raises `InputError` as `_names` does.
         """
         names = self._names(given, features)
+        if given.categories and features is None:
+            self.warnings.suspect_names(given.categories)
         return with_categories(given, names, self.categorical), names
 
     def _names(self, given: Table, features: Names) -> Sequence[Hashable]:

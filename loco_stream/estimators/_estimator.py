@@ -334,8 +334,8 @@ class LOCOEstimator(LOCOModel, base.Estimator):
         Parameters
         ----------
         X
-            A frame of pandas, polars, pyarrow, or another library that narwhals knows. Texts and
-            categories are categories, dates and times seconds since 1970 UTC, nulls missing values.
+            A frame of pandas, polars, pyarrow, or another library that narwhals knows. Texts are
+            categories, dates and times seconds since 1970 UTC, nulls missing values.
         y
             Labels or values, one per row: a series or column of any library.
 

@@ -31,6 +31,7 @@ class DataWarnings:
     def __init__(self, *, takes_texts: bool = True) -> None:
         self._takes_texts = takes_texts
         self._columns: dict[Hashable, int] = {}
+        self._categories: frozenset[Hashable] = frozenset()
         self.due = math.inf
         self._warned_unknown = False
         self._n_fractions = 0.0  # among the classes; below 0 once they were named
@@ -51,6 +52,10 @@ class DataWarnings:
         for column in columns:
             self._columns.pop(column, None)
         self.due = min(self._columns.values(), default=math.inf)
+
+    def suspect_names(self, columns: frozenset[Hashable]) -> None:
+        """Take the numbers of columns for names: a frame has them as categories."""
+        self._categories |= columns
 
     def watch_classes(self, labels: Iterable[Hashable]) -> None:
         """Count new classes that may be measured values."""
@@ -86,15 +91,16 @@ class DataWarnings:
                     "is learned from it"
                 )
             elif (
-                self._takes_texts
-                and isinstance(column, str)
-                and _OF_NAMES.search(column)
-                and slots.is_number(counts, column)
+                self._takes_texts and self._may_be_names(column) and slots.is_number(counts, column)
             ):
                 _warn(
                     f"column {column!r} holds numbers: if they are names, list it in "
                     "`categorical_features` of AdvancedOptions, or leave it out"
                 )
+
+    def _may_be_names(self, column: Hashable) -> bool:
+        is_called_so = isinstance(column, str) and _OF_NAMES.search(column)
+        return column in self._categories or bool(is_called_so)
 
     def warn_unknown(self, names: Collection[Hashable], known: Collection[Hashable]) -> None:
         """Warn once that a row to predict has no feature that the model knows."""

@@ -76,6 +76,11 @@ def named_columns(frame: Frame) -> list[tuple[Hashable, Series]]:
     return list(zip(names, frame.iter_columns(), strict=True))
 
 
+def is_category(series: Series) -> bool:
+    """Return whether a column is one of categories, as `category` of pandas and Enum of polars."""
+    return str(series.dtype).startswith(("Categorical", "Enum"))
+
+
 def _column(name: Hashable, series: Series) -> Array:
     numbers = numbers_of(series)
     if numbers is not None:

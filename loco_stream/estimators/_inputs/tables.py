@@ -19,6 +19,7 @@ from loco_stream.estimators._inputs.frames import (
     Frame,
     as_frame,
     columns_of,
+    is_category,
     named_columns,
     numbers_of,
 )
@@ -37,11 +38,13 @@ class Table(NamedTuple):
     numbers: (n, columns) float64, NaN for cells that are masked or no number
     texts: by number of the column, the cells of columns that hold texts
     names: of the columns of a frame, None for an array
+    categories: names of the columns of a frame whose type is that of categories
     """
 
     numbers: Float64
     texts: dict[int, Array]
     names: tuple[Hashable, ...] | None = None
+    categories: frozenset[Hashable] = frozenset()
 
 
 def table(X: Any) -> Table:
@@ -58,7 +61,9 @@ def table(X: Any) -> Table:
         return Table(X, {})
     frame = as_frame(X)
     if frame is not None:
-        return _frame_table(*columns_of(frame), len(frame))
+        categories = {name for name, series in named_columns(frame) if is_category(series)}
+        read = _frame_table(*columns_of(frame), len(frame))
+        return read._replace(categories=frozenset(categories))
     if not isinstance(X, np.ndarray | list | tuple) and not hasattr(X, "__array__"):
         advice = ": call its `toarray`" if hasattr(X, "toarray") else ""  # a sparse one of scipy
         raise InputError(
@@ -95,7 +100,7 @@ def with_categories(
             cells = np.where(is_number, cells, texts[j])
         texts[j] = cells
         numbers[:, j] = np.nan
-    return Table(numbers, texts, given.names)
+    return given._replace(numbers=numbers, texts=texts)
 
 
 def _frame_table(columns: list[Array], names: tuple[Hashable, ...], n: int) -> Table:

@@ -7,6 +7,8 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from loco_stream import AdvancedOptions, LOCOClassifier, LOCORegressor, load, save
@@ -69,6 +71,30 @@ def test_a_column_whose_numbers_may_be_names_is_named_once(name):
             model.learn_one(x, i % 2)
     (warning,) = shown
     assert f"column '{name}' holds numbers: if they are names" in str(warning.message)
+
+
+@pytest.mark.parametrize("library", ["pandas", "pyarrow"])
+def test_a_column_of_categories_that_are_numbers_is_named_once(library):
+    shops = np.arange(250) % 7
+    frame = {
+        "pandas": pd.DataFrame({"shop": pd.Categorical(shops)}),
+        "pyarrow": pa.table({"shop": pa.array(shops).dictionary_encode()}),
+    }[library]
+    named = LOCOClassifier(seed=0, advanced=AdvancedOptions(categorical_features=("shop",)))
+    named.learn_many(frame, shops % 2)
+    model = LOCOClassifier(seed=0)
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        model.learn_many(frame[:50], shops[:50] % 2)
+        model = pickle.loads(pickle.dumps(model))
+        model.learn_many(frame[50:], shops[50:] % 2)
+    (warning,) = shown
+    assert str(warning.message).startswith("column 'shop' holds numbers: if they are names")
+
+
+def test_columns_of_categories_that_are_texts_are_no_names_in_question():
+    kinds = pd.DataFrame({"kind": pd.Categorical(["a", "b"] * 100, ["c", "b", "a"])})
+    LOCOClassifier(seed=0).learn_many(kinds, [0, 1] * 100)
 
 
 def test_a_categorical_feature_that_no_row_has_is_named():
