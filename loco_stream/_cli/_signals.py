@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from loco_stream.fleet._partitions import PartitionedFleet
     from loco_stream.fleet._runner import FleetRunner
 
+_HANGUP = getattr(signal, "SIGHUP", None)  # of a terminal that is closed; Windows has none
 _PAUSE = 0.05  # seconds until a signal is raised again
 _PATIENCE = 2.0  # seconds until the log says what a stop waits for; new features can take that long
 _STOPPING = (
@@ -44,6 +45,8 @@ class SignalHandler:
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Handle one signal."""
         if self._signalled:
+            if number == _HANGUP:  # a shell repeats the one of its terminal
+                return
             with suppress(Exception):  # whatever the signal interrupted, the process ends
                 kept = "nothing was learned" if self.engine is None else self.engine.kept
                 report_error(f"ended at once, without a report: {kept}")
@@ -82,7 +85,9 @@ def ended_before_first_row() -> Iterator[None]:
 
 @contextmanager
 def stop_on_signal() -> Iterator[SignalHandler]:
-    """Let SIGINT and SIGTERM stop the handler's `engine` while the block runs.
+    """Let SIGINT, SIGTERM and SIGHUP stop the handler's `engine` while the block runs.
+
+    SIGHUP stays ignored if it is, as under nohup.
 
     Callbacks of C libraries, as LLVM has them while it compiles, and of the garbage collector
     ignore exceptions: a signal that one of them swallowed is repeated.
@@ -96,7 +101,10 @@ def stop_on_signal() -> Iterator[SignalHandler]:
         else:
             report(ignored)
 
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if _HANGUP is not None and signal.getsignal(_HANGUP) == signal.SIG_DFL:
+        numbers.append(_HANGUP)
+    before = {number: signal.signal(number, handler) for number in numbers}
     sys.unraisablehook = repeat
     try:
         yield handler

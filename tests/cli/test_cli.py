@@ -560,7 +560,7 @@ def test_the_shell_completes_commands(rows):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_run_with_report_and_picture(tmp_path, number):
     files = {"--report": tmp_path / "r.json", "--plot": tmp_path / "p.svg"}
     options = [str(word) for pair in files.items() for word in pair]

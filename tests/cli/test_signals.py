@@ -82,6 +82,26 @@ def test_before_the_engine_nothing_was_learned(monkeypatch, capsys):
     assert "nothing was learned" in capsys.readouterr().err
 
 
+def test_a_terminal_that_is_closed_stops_a_run_once(monkeypatch):
+    monkeypatch.setattr(os, "_exit", end)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        with stop_on_signal() as handler:
+            handler.engine = engine()
+            for _ in range(2):  # the kernel sends one, and the shell another
+                signal.raise_signal(signal.SIGHUP)
+            report = handler.engine.run()
+        assert report["interrupted"]
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+        with stop_on_signal() as handler:
+            handler.engine = engine()
+            signal.raise_signal(signal.SIGHUP)
+            report = handler.engine.run()
+        assert not report["interrupted"]
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def interrupt(*args, **options):
     raise Interrupt(signal.SIGTERM)
 
