@@ -55,6 +55,7 @@ def test_only_lower_layers_are_imported():
         "records",
         "_text",
         "_checks",
+        "_keywords",
         "_problems",
         "_joins",
         "_lazy",
